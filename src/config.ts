@@ -1,0 +1,134 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { parseEnv } from "node:util";
+import { z } from "zod";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const PLATFORM_KEY_LENGTH_MIN = 32; // shorter ones can be guessed by somebody patient
+const MASTER_KEY_BYTES = 32; // AES-256
+
+const onOff = z.enum(["on", "off"]).transform((value) => value === "on");
+const postgresUrl = z.string().regex(/^postgres(ql)?:\/\/[^/]+\/.+/, "is not a postgresql:// address with a database name");
+const wholeNumber = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, "is not a whole number")
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `is not between ${min} and ${max}`);
+const switchedOffInProduction = (production: boolean) => onOff.default(!production);
+
+function settingsOf(production: boolean) {
+  return z.object({
+    HOST: z.string().min(1).default("127.0.0.1"),
+    PORT: wholeNumber(0, 65_535).default(4000),
+    DATA_DIR: z.string().min(1).default(".data"),
+    DATABASE_URL: postgresUrl.optional(),
+    DATABASE_OWNER_URL: postgresUrl.optional(),
+    DATABASE_POOL_MAX: wholeNumber(1, 1000).default(20),
+    PREPARED_STATEMENTS: onOff.default(true),
+    PLATFORM_ADMIN_KEY: z.string().min(PLATFORM_KEY_LENGTH_MIN, `is shorter than ${PLATFORM_KEY_LENGTH_MIN} characters`).optional(),
+    MASTER_KEY: z
+      .string()
+      .refine((value) => Buffer.from(value, "base64").length === MASTER_KEY_BYTES, "is not 32 bytes in base64")
+      .optional(),
+    DEFAULT_TENANT: switchedOffInProduction(production),
+    TRUST_TENANT_HEADER: switchedOffInProduction(production),
+    SAMPLE_DATA: switchedOffInProduction(production),
+    INTROSPECTION: z.enum(["on", "members", "off"]).default(production ? "members" : "on"),
+    CORS_ORIGINS: z
+      .string()
+      .default("")
+      .transform((value) => value.split(",").map((origin) => origin.trim()).filter(Boolean)),
+    LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+  });
+}
+
+/** How the gateway is run; frozen, made once at the start, passed down. */
+export interface Config {
+  readonly production: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  /** Undefined means the embedded PostgreSQL. Both addresses are given, or neither. */
+  readonly database: { readonly gatewayUrl: string; readonly ownerUrl: string } | undefined;
+  readonly databasePoolMax: number;
+  /** Off for PgBouncer before 1.21 in transaction mode, which loses named statements. */
+  readonly preparedStatements: boolean;
+  /** Undefined means: made on the first start and kept in the data folder. */
+  readonly platformAdminKey: string | undefined;
+  readonly masterKey: string | undefined;
+  readonly defaultTenant: boolean;
+  readonly trustTenantHeader: boolean;
+  readonly sampleData: boolean;
+  readonly introspection: "on" | "members" | "off";
+  readonly corsOrigins: readonly string[];
+  readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
+}
+
+/** Wrong settings; `problems` has one line for each. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join("\n"));
+  }
+}
+
+/** The names of all settings, for the test that compares them with .env.example. */
+export function settingNames(): readonly string[] {
+  return ["NODE_ENV", ...Object.keys(settingsOf(false).shape)];
+}
+
+/** The process's environment on top of the .env file beside it; the only reader of process.env. */
+export function readEnvironment(): Environment {
+  return { ...readDotEnv(path.resolve(".env")), ...process.env };
+}
+
+/**
+ * Turns the environment into settings.
+ *
+ * @throws ConfigError naming every problem at once.
+ */
+export function readConfig(environment: Environment): Config {
+  const production = environment["NODE_ENV"] === "production";
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const parsed = settingsOf(production).safeParse(given);
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`);
+  if (given["NODE_ENV"] !== undefined && !["production", "development", "test"].includes(given["NODE_ENV"])) {
+    problems.push("NODE_ENV is not one of production, development, test");
+  }
+  if ((given["DATABASE_URL"] === undefined) !== (given["DATABASE_OWNER_URL"] === undefined)) {
+    problems.push("DATABASE_URL and DATABASE_OWNER_URL are given together, or neither");
+  }
+  if (production && given["MASTER_KEY"] === undefined) problems.push("MASTER_KEY is required when NODE_ENV is production");
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  const settings = parsed.data;
+  const { DATABASE_URL: gatewayUrl, DATABASE_OWNER_URL: ownerUrl } = settings;
+  return Object.freeze({
+    production,
+    host: settings.HOST,
+    port: settings.PORT,
+    dataDir: path.resolve(settings.DATA_DIR),
+    database: gatewayUrl !== undefined && ownerUrl !== undefined ? { gatewayUrl, ownerUrl } : undefined,
+    databasePoolMax: settings.DATABASE_POOL_MAX,
+    preparedStatements: settings.PREPARED_STATEMENTS,
+    platformAdminKey: settings.PLATFORM_ADMIN_KEY,
+    masterKey: settings.MASTER_KEY,
+    defaultTenant: settings.DEFAULT_TENANT,
+    trustTenantHeader: settings.TRUST_TENANT_HEADER,
+    sampleData: settings.SAMPLE_DATA,
+    introspection: settings.INTROSPECTION,
+    corsOrigins: settings.CORS_ORIGINS,
+    logLevel: settings.LOG_LEVEL,
+  });
+}
+
+function readDotEnv(file: string): Environment {
+  try {
+    return parseEnv(readFileSync(file, "utf8"));
+  } catch (error) {
+    // Without a .env file everything comes from the environment, which is the normal case in production.
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return {};
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { PrismaPg } from "@prisma/adapter-pg";
+import pg from "pg";
+import { PrismaClient } from "./generated/client/client.ts";
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const STATEMENT_TIMEOUT_MS = 15_000;
+const QUERY_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000; // for a server that no longer answers at all; PostgreSQL ends slow statements first
+const IDLE_TIMEOUT_MS = 30_000;
+const TRANSACTION_WAIT_MS = 5_000;
+const TRANSACTION_MAX_MS = 15_000;
+const PREPARED_STATEMENTS_MAX = 500; // each costs memory on every connection, for as long as that lives
+
+export interface PoolOptions {
+  readonly url: string;
+  readonly max: number;
+  readonly onConnectionError: (error: Error) => void;
+}
+
+/** The one pool of connections under the gateway's role; each tenant sees it through `tenantPool`. */
+export function openPool(options: PoolOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.max,
+    application_name: "atrium",
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    pipeline: true,
+  });
+  // Without a listener, a backend that is terminated (failover) would end the process: pool listens to idle connections only.
+  pool.on("connect", (client) => client.on("error", options.onConnectionError));
+  pool.on("error", options.onConnectionError);
+  return pool;
+}
+
+/** Names statements by their text, so that each connection prepares a text once; unnamed after the first 500 different ones. */
+export function statementNames(): (statement: { readonly sql: string }) => string {
+  const names = new Map<string, string>();
+  return ({ sql }) => {
+    const known = names.get(sql);
+    if (known !== undefined) return known;
+    if (names.size >= PREPARED_STATEMENTS_MAX) return "";
+    const name = `atrium_${createHash("sha256").update(sql).digest("hex").slice(0, 32)}`;
+    names.set(sql, name);
+    return name;
+  };
+}
+
+/** Prisma's client over a pool. It sees whatever the pool's connections may see: only `tenant-client.ts` and tests use it. */
+export function openPrisma(pool: pg.Pool, statementNameGenerator: (statement: { readonly sql: string }) => string): PrismaClient {
+  return new PrismaClient({
+    adapter: new PrismaPg(pool, { statementNameGenerator }),
+    errorFormat: "minimal",
+    transactionOptions: { maxWait: TRANSACTION_WAIT_MS, timeout: TRANSACTION_MAX_MS },
+  });
+}
