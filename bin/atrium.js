@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+import { build } from "../scripts/build.js";
+import { prepare } from "../scripts/freshness.js";
+
+prepare(build);
+await import("../dist/cli.js");

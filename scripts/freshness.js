@@ -1,0 +1,93 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+/** The folder of package.json. */
+export const root = path.resolve(import.meta.dirname, "..");
+
+const STAMP = ".inputs"; // beside what was made: a hash of all that it was made from
+
+/**
+ * Whether a folder of generated files was made from exactly these inputs. Contents are compared, because the times of
+ * files say nothing after a clone or a change of branch.
+ *
+ * @param {string} output
+ * @param {string} inputs a result of hashOf
+ */
+export function isFresh(output, inputs) {
+  const stamp = path.join(output, STAMP);
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
+}
+
+/**
+ * Notes what a folder was made from. Called last, so that an interrupted run is done again.
+ *
+ * @param {string} output
+ * @param {string} inputs a result of hashOf
+ */
+export function markFresh(output, inputs) {
+  writeFileSync(path.join(output, STAMP), inputs);
+}
+
+/**
+ * A hash of the names and contents of files.
+ *
+ * @param {string[]} inputs files and folders, relative to the root
+ * @param {(file: string) => boolean} [counts] absolute name; every file counts unless this says otherwise
+ */
+export function hashOf(inputs, counts = () => true) {
+  const hash = createHash("sha256");
+  for (const file of inputs.flatMap((input) => filesOf(path.join(root, input))).filter(counts)) {
+    hash.update(`${path.relative(root, file)}\0`).update(readFileSync(file)).update("\0");
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * Runs a Node program in the project's folder and waits. Its output is shown only if it fails.
+ *
+ * @param {string[]} args
+ * @param {Record<string, string>} [environment] added to that of this process
+ * @throws Error with all that the program printed, when it does not exit with 0.
+ */
+export function runNode(args, environment = {}) {
+  const result = spawnSync(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  if (result.status === 0) return;
+  const command = args.map((arg) => path.relative(root, path.resolve(root, arg))).join(" ");
+  throw new Error(`${command} failed.\n${result.stdout}${result.stderr}`, result.error ? { cause: result.error } : {});
+}
+
+/**
+ * Does a step of preparation; a failure is printed without a stack, and ends the process with 1.
+ *
+ * @param {(say: (line: string) => void) => void} step receives a function that shows a line of progress, on standard
+ *   error, where it is not taken for a command's result.
+ */
+export function prepare(step) {
+  try {
+    step((line) => process.stderr.write(`${line}\n`));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
+/**
+ * @param {string} start a file or a folder
+ * @returns {string[]} in the same order everywhere
+ */
+function filesOf(start) {
+  try {
+    const entries = readdirSync(start, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+    return entries.flatMap((entry) => filesOf(path.join(start, entry.name)));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return [start];
+    throw error;
+  }
+}
