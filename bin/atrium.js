@@ -3,4 +3,4 @@ import { build } from "../scripts/build.js";
 import { prepare } from "../scripts/freshness.js";
 
 prepare(build);
-await import("../dist/cli.js");
+await import(new URL("../dist/cli.js", import.meta.url).href);

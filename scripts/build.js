@@ -14,7 +14,13 @@ const GENERATED = path.join(root, "src/context/generated");
  * @param {(line: string) => void} say told before work that takes seconds
  */
 export function generateClient(say) {
-  const inputs = hashOf(["prisma/schema.prisma", "prisma/models", "prisma/generator", "prisma.config.ts", "package.json"]);
+  const inputs = hashOf([
+    "prisma/schema.prisma",
+    "prisma/models",
+    "prisma/generator",
+    "prisma.config.ts",
+    "package.json",
+  ]);
   if (isFresh(GENERATED, inputs)) return;
   say("Generating the database client …");
   // Checkpoint asks Prisma's servers for news of newer versions: a build talks to nobody.

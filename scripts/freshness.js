@@ -39,7 +39,10 @@ export function markFresh(output, inputs) {
 export function hashOf(inputs, counts = () => true) {
   const hash = createHash("sha256");
   for (const file of inputs.flatMap((input) => filesOf(path.join(root, input))).filter(counts)) {
-    hash.update(`${path.relative(root, file)}\0`).update(readFileSync(file)).update("\0");
+    hash
+      .update(`${path.relative(root, file)}\0`)
+      .update(readFileSync(file))
+      .update("\0");
   }
   return hash.digest("hex");
 }
