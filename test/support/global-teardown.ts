@@ -1,0 +1,3 @@
+import { stopShared } from "./shared-cluster.ts";
+
+export default stopShared;
