@@ -1,5 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
-import type { Client } from "pg";
+import type pg from "pg";
 import { AdoptError } from "./report.ts";
 
 // Whoever waits for an exclusive lock makes everybody after it wait, too. So each attempt gives up soon, lets the others
@@ -28,7 +28,7 @@ export interface LockWatch {
  * @throws AdoptError when the locks were not to be had within the watch's patience; it names the processes in the way.
  */
 export async function exclusively<T>(
-  client: Client,
+  client: pg.Client,
   watch: LockWatch,
   tables: readonly string[],
   work: () => Promise<T>,
@@ -54,7 +54,7 @@ export async function exclusively<T>(
 }
 
 /** Runs `work` in a transaction that never waits long for a row: it is rolled back and repeated instead. */
-export async function inTransaction<T>(client: Client, watch: LockWatch, work: () => Promise<T>): Promise<T> {
+export async function inTransaction<T>(client: pg.Client, watch: LockWatch, work: () => Promise<T>): Promise<T> {
   return patiently(client, watch, [], async () => {
     try {
       await client.query(`BEGIN; SET LOCAL lock_timeout = ${String(ROW_LOCK_MS)}`);
@@ -68,7 +68,12 @@ export async function inTransaction<T>(client: Client, watch: LockWatch, work: (
   });
 }
 
-async function patiently<T>(client: Client, watch: LockWatch, tables: readonly string[], attempt: () => Promise<T>): Promise<T> {
+async function patiently<T>(
+  client: pg.Client,
+  watch: LockWatch,
+  tables: readonly string[],
+  attempt: () => Promise<T>,
+): Promise<T> {
   const deadline = performance.now() + watch.patienceMs;
   for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)) {
     try {
@@ -88,7 +93,7 @@ async function patiently<T>(client: Client, watch: LockWatch, tables: readonly s
   }
 }
 
-async function processesInTheWay(client: Client, tables: readonly string[]): Promise<string> {
+async function processesInTheWay(client: pg.Client, tables: readonly string[]): Promise<string> {
   const found = await client.query<{ pid: number; since: string | null }>(
     `SELECT DISTINCT l.pid, to_char(a.xact_start AT TIME ZONE 'UTC', 'HH24:MI:SS "UTC"') AS since
      FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
@@ -99,10 +104,12 @@ async function processesInTheWay(client: Client, tables: readonly string[]): Pro
     [tables],
   );
   if (found.rows.length === 0) return "gone meanwhile";
-  return found.rows.map(({ pid, since }) => `process ${String(pid)}${since === null ? "" : ` since ${since}`}`).join(", ");
+  return found.rows
+    .map(({ pid, since }) => `process ${String(pid)}${since === null ? "" : ` since ${since}`}`)
+    .join(", ");
 }
 
-async function rollback(client: Client): Promise<void> {
+async function rollback(client: pg.Client): Promise<void> {
   try {
     await client.query("ROLLBACK");
   } catch {

@@ -1,4 +1,4 @@
-import type { Client } from "pg";
+import type pg from "pg";
 import type { Found } from "./report.ts";
 import { LEGACY_SHAPES, V1_SHAPES, V2_SHAPES, type Shapes } from "./shapes.ts";
 
@@ -19,7 +19,7 @@ interface Catalogue {
  * Compares the tables of schema public with those of the predecessor's releases. Reads the catalogue only.
  * Tables that no release knows are ignored; a known table with one column more or less is not recognised.
  */
-export async function recogniseLegacy(client: Client): Promise<Recognised> {
+export async function recogniseLegacy(client: pg.Client): Promise<Recognised> {
   const catalogue = await readCatalogue(client);
   const known = Object.keys(V2_SHAPES).filter((table) => catalogue.shapes[table] !== undefined);
   if (known.length === 0) return { found: "empty" };
@@ -67,7 +67,7 @@ function say(type: string | undefined): string {
   return type.endsWith("!") ? `${type.slice(0, -1)} NOT NULL` : type;
 }
 
-async function readCatalogue(client: Client): Promise<Catalogue> {
+async function readCatalogue(client: pg.Client): Promise<Catalogue> {
   const columns = await client.query<{ table: string; column: string; type: string; has_default: boolean }>(`
     SELECT t.relname AS "table", a.attname AS "column",
            format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN '!' ELSE '' END AS type,

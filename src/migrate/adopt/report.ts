@@ -57,6 +57,20 @@ export interface AdoptProgress {
   readonly secondsLeft: number | null;
 }
 
+export interface AdoptOptions {
+  /** The role of DATABASE_URL; it gets its rights at the end, and must not be one of the old clients' roles. */
+  readonly gatewayRole: string;
+  /** Roles of the old clients; found by their rights on the tables when left out. */
+  readonly clientRoles?: readonly string[] | undefined;
+  /** Only look: nothing at all is changed. */
+  readonly dryRun?: boolean | undefined;
+  /** Rows that one transaction of the fill looks at; 5,000 by default. */
+  readonly batchRows?: number | undefined;
+  /** How long to go on trying for an exclusive lock, in milliseconds; ten minutes by default. */
+  readonly lockPatienceMs?: number | undefined;
+  readonly onProgress?: ((progress: AdoptProgress) => void) | undefined;
+}
+
 /** The adoption refuses, or cannot go on; the message is for the operator, and names what to do. Running it again takes up where it stopped. */
 export class AdoptError extends Error {
   override readonly name = "AdoptError";
@@ -76,9 +90,7 @@ export interface TableCount {
  * @throws AdoptError with one line for each table whose numbers disagree.
  */
 export function mustAddUp(tables: readonly TableCount[]): void {
-  const wrong = tables.filter(
-    (t) => t.rowsBefore + t.rowsWrittenMeanwhile !== t.rowsAfter + t.rowsQuarantined,
-  );
+  const wrong = tables.filter((t) => t.rowsBefore + t.rowsWrittenMeanwhile !== t.rowsAfter + t.rowsQuarantined);
   if (wrong.length === 0) return;
   const lines = wrong.map(
     (t) =>

@@ -1,10 +1,7 @@
-import { createHash, randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Client } from "pg";
-import { AdoptError } from "./report.ts";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import type pg from "pg";
+import { migrationsFolder } from "../files.ts";
 
 /** The steps that turn a database of the predecessor into the current one. Applied steps are never renamed, so neither are these. */
 export const STEPS = {
@@ -33,24 +30,15 @@ CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
     "applied_steps_count"   INTEGER NOT NULL DEFAULT 0
 )`;
 
-/** Reads a step's SQL from prisma/migrations, next to src/ and dist/ alike. */
+/** The SQL of a step. */
 export async function readStep(name: string): Promise<string> {
-  return readFile(join(migrationsFolder(), name, "migration.sql"), "utf8");
-}
-
-/** Names of all steps of this release, in order. */
-export async function allSteps(): Promise<string[]> {
-  const entries = await readdir(migrationsFolder(), { withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort();
+  return readFile(path.join(migrationsFolder(), name, "migration.sql"), "utf8");
 }
 
 /** Names of the steps that the database has finished; empty when it has never been migrated. */
-export async function appliedSteps(client: Client): Promise<Set<string>> {
-  const table = await client.query<{ found: boolean }>("SELECT to_regclass('public._prisma_migrations') IS NOT NULL AS found");
-  if (table.rows[0]?.found !== true) return new Set();
+export async function appliedSteps(client: pg.Client): Promise<Set<string>> {
+  const table = await client.query("SELECT FROM pg_class WHERE oid = to_regclass('public._prisma_migrations')");
+  if (table.rowCount === 0) return new Set();
   const steps = await client.query<{ migration_name: string }>(
     "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
   );
@@ -58,41 +46,25 @@ export async function appliedSteps(client: Client): Promise<Set<string>> {
 }
 
 /** Records that the database has a step already, without running it. Call inside a transaction. */
-export async function markApplied(client: Client, name: string): Promise<void> {
+export async function markApplied(client: pg.Client, name: string): Promise<void> {
   await client.query(MIGRATIONS_TABLE);
   await record(client, name, await readStep(name), 0);
 }
 
 /**
  * Runs a step and records it, both in the caller's transaction: a process that dies leaves the step either done and
- * recorded or neither, which the engine, with a connection of its own for each, cannot promise.
+ * recorded or neither, which the engine cannot promise, because it records in a transaction of its own.
  */
-export async function applyStep(client: Client, name: string): Promise<void> {
+export async function applyStep(client: pg.Client, name: string): Promise<void> {
   const sql = await readStep(name);
-  try {
-    await client.query(sql);
-  } catch (error) {
-    if (error instanceof Error) error.message = `step ${name}: ${error.message}`;
-    throw error;
-  }
+  await client.query(sql);
   await record(client, name, sql, 1);
 }
 
-async function record(client: Client, name: string, sql: string, stepsRun: number): Promise<void> {
-  const checksum = createHash("sha256").update(sql).digest("hex");
+async function record(client: pg.Client, name: string, sql: string, stepsRun: number): Promise<void> {
   await client.query(
     `INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
-     VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp(), $4)`,
-    [randomUUID(), checksum, name, stepsRun],
+     VALUES (gen_random_uuid(), encode(sha256(convert_to($1, 'UTF8')), 'hex'), $2, clock_timestamp(), clock_timestamp(), $3)`,
+    [sql, name, stepsRun],
   );
-}
-
-function migrationsFolder(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "prisma", "migrations"))) {
-    const above = dirname(folder);
-    if (above === folder) throw new AdoptError("prisma/migrations was not found beside the program; install it again");
-    folder = above;
-  }
-  return join(folder, "prisma", "migrations");
 }

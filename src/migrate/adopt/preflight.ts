@@ -1,0 +1,39 @@
+import type pg from "pg";
+import { AdoptError } from "./report.ts";
+
+/**
+ * Looks for what would stop the adoption half-way, before anything is changed.
+ *
+ * @throws AdoptError with everything that is missing, and how to grant it.
+ */
+export async function preflight(client: pg.Client, tables: readonly string[], gatewayRole: string): Promise<void> {
+  const { rows } = await client.query<{ problem: string }>(
+    `SELECT format('The gateway''s role %I does not exist: CREATE ROLE %I LOGIN PASSWORD ''…''', $2::text, $2::text) AS problem
+       WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $2)
+     UNION ALL
+     SELECT format('The gateway''s role %I can bypass row-level security: ALTER ROLE %I NOSUPERUSER NOBYPASSRLS', rolname, rolname)
+       FROM pg_roles WHERE rolname = $2 AND (rolsuper OR rolbypassrls)
+     UNION ALL
+     SELECT DISTINCT format('The gateway''s role %I owns tables, or is a member of %I, which does. Use another role', $2::text, o.rolname)
+       FROM pg_class AS t JOIN pg_roles AS o ON o.oid = t.relowner JOIN pg_roles AS g ON g.rolname = $2
+       WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY ($1) AND NOT g.rolsuper AND pg_has_role(g.oid, o.oid, 'MEMBER')
+     UNION ALL
+     SELECT DISTINCT format('The tables belong to %I, and %I may not change them. Let DATABASE_OWNER_URL name %I', o.rolname, current_user, o.rolname)
+       FROM pg_class AS t JOIN pg_roles AS o ON o.oid = t.relowner
+       WHERE t.relnamespace = 'public'::regnamespace AND t.relname = ANY ($1) AND NOT pg_has_role(current_user, o.oid, 'USAGE')
+     UNION ALL
+     SELECT format('%I may not make tables: GRANT CREATE ON SCHEMA public TO %I', current_user, current_user)
+       WHERE NOT has_schema_privilege(current_user, 'public', 'CREATE')
+     UNION ALL
+     SELECT format('%I may not make a schema: GRANT CREATE ON DATABASE %I TO %I', current_user, current_database(), current_user)
+       WHERE NOT has_database_privilege(current_user, current_database(), 'CREATE') AND to_regnamespace('atrium') IS NULL
+     UNION ALL
+     SELECT 'PostgreSQL ' || current_setting('server_version') || ' is too old; 15 is the first that will do'
+       WHERE current_setting('server_version_num')::int < 150000`,
+    [tables, gatewayRole],
+  );
+  if (rows.length === 0) return;
+  throw new AdoptError(
+    ["The database cannot be adopted yet:", ...rows.map(({ problem }) => `- ${problem}`)].join("\n"),
+  );
+}
