@@ -70,7 +70,9 @@ function readHolder(lock: string): Holder | undefined {
   try {
     const value: unknown = JSON.parse(readFileSync(lock, "utf8"));
     if (typeof value !== "object" || value === null || !("pid" in value) || !("started" in value)) return undefined;
-    return typeof value.pid === "number" && typeof value.started === "string" ? { pid: value.pid, started: value.started } : undefined;
+    return typeof value.pid === "number" && typeof value.started === "string"
+      ? { pid: value.pid, started: value.started }
+      : undefined;
   } catch {
     return undefined; // gone, or never written whole
   }

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { z } from "zod";
 
 /** The programs of one PostgreSQL, and how its clusters are made. */
 export interface PostgresBinaries {
@@ -10,6 +11,7 @@ export interface PostgresBinaries {
 }
 
 const EXECUTABLE = 0o555;
+const Links = z.array(z.object({ source: z.string(), target: z.string() }));
 
 /**
  * The PostgreSQL that comes with the npm package, ready to run whether or not the package's install script did.
@@ -51,14 +53,11 @@ function makeExecutable(program: string): void {
 function linkLibraries(packageFolder: string): void {
   const list = path.join(packageFolder, "native", "pg-symlinks.json");
   if (!existsSync(list)) return;
-  const links: unknown = JSON.parse(readFileSync(list, "utf8"));
-  if (!Array.isArray(links)) throw new Error(`${list} is not a list of links.`);
-  for (const link of links) {
-    if (typeof link.source !== "string" || typeof link.target !== "string") throw new Error(`${list} holds something else than links.`);
-    const target = path.join(packageFolder, link.target);
-    if (existsSync(target)) continue;
+  for (const { source, target } of Links.parse(JSON.parse(readFileSync(list, "utf8")))) {
+    const link = path.join(packageFolder, target);
+    if (existsSync(link)) continue;
     try {
-      symlinkSync(path.relative(path.dirname(link.target), link.source), target);
+      symlinkSync(path.relative(path.dirname(target), source), link);
     } catch (error) {
       // Another start may have been quicker.
       if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;

@@ -26,7 +26,7 @@ export async function startServer(runAs: RunAs, program: string, args: readonly 
   await new Promise<void>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", () => reject(new Error(`PostgreSQL ended while starting:\n${printed()}`)));
-    child.stderr?.on("data", (chunk: Buffer) => {
+    child.stderr.on("data", (chunk: Buffer) => {
       if (chunk.toString().includes("database system is ready to accept connections")) resolve();
     });
   });
@@ -57,7 +57,9 @@ export async function stopLeftOver(folder: string, onProgress: (line: string) =>
   }
   // A killed server's sessions end by themselves. Until they have, a second server would damage the data.
   if (!(await waitUntil(() => workers().length === 0, STOP_TIMEOUT_MS))) {
-    throw new Error(`Processes of an earlier PostgreSQL still work in ${folder}: ${workers().join(", ")}. End them, then start again.`);
+    throw new Error(
+      `Processes of an earlier PostgreSQL still work in ${folder}: ${workers().join(", ")}. End them, then start again.`,
+    );
   }
   // PostgreSQL would take any process of this user that has the old id by now for its predecessor.
   rmSync(note, { force: true });

@@ -21,7 +21,8 @@ interface ServerSettings {
  */
 export async function superviseServer(settings: ServerSettings): Promise<{ port: number; stop(): Promise<void> }> {
   const { folder, runAs, program, flags, onProgress } = settings;
-  const start = (port: number): Promise<ChildProcess> => startServer(runAs, program, ["-D", folder, "-p", String(port), ...flags]);
+  const start = (port: number): Promise<ChildProcess> =>
+    startServer(runAs, program, ["-D", folder, "-p", String(port), ...flags]);
   let isStopping = false;
   let restarting: Promise<void> = Promise.resolve();
 
@@ -68,7 +69,9 @@ export async function superviseServer(settings: ServerSettings): Promise<{ port:
   };
 }
 
-async function startOnFreePort(start: (port: number) => Promise<ChildProcess>): Promise<{ port: number; child: ChildProcess }> {
+async function startOnFreePort(
+  start: (port: number) => Promise<ChildProcess>,
+): Promise<{ port: number; child: ChildProcess }> {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
     try {

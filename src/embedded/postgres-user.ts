@@ -13,7 +13,10 @@ export interface RunAs {
   /** What the system is asked to change when the process is made. */
   readonly ids: Ids | undefined;
   /** The command and arguments that run `program`. */
-  readonly command: (program: string, args: readonly string[]) => { readonly file: string; readonly args: readonly string[] };
+  readonly command: (
+    program: string,
+    args: readonly string[],
+  ) => { readonly file: string; readonly args: readonly string[] };
 }
 
 const plainly: RunAs["command"] = (program, args) => ({ file: program, args });
@@ -50,7 +53,13 @@ export function chooseUser(folder: string, program: string): RunAs {
 }
 
 function withCapability({ uid, gid }: Ids, capability: string): RunAs["command"] {
-  const options = [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", `--inh-caps=+${capability}`, `--ambient-caps=+${capability}`];
+  const options = [
+    `--reuid=${uid}`,
+    `--regid=${gid}`,
+    "--clear-groups",
+    `--inh-caps=+${capability}`,
+    `--ambient-caps=+${capability}`,
+  ];
   return (program, args) => ({ file: "setpriv", args: [...options, "--", program, ...args] });
 }
 
@@ -66,10 +75,14 @@ function postgresUser(): Ids {
     execFileSync("groupadd", ["--system", "postgres"], { stdio: "ignore" });
     execFileSync("useradd", ["--system", "--gid", "postgres", "--no-create-home", "postgres"], { stdio: "ignore" });
   } catch (error) {
-    throw new Error("PostgreSQL cannot run as root, and the user postgres could not be created. Run Atrium as an ordinary user.", { cause: error });
+    throw new Error(
+      "PostgreSQL cannot run as root, and the user postgres could not be created. Run Atrium as an ordinary user.",
+      { cause: error },
+    );
   }
   const created = lookUpPostgres();
-  if (created === undefined) throw new Error("PostgreSQL cannot run as root, and the user postgres was created but is not found.");
+  if (created === undefined)
+    throw new Error("PostgreSQL cannot run as root, and the user postgres was created but is not found.");
   return created;
 }
 

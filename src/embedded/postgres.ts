@@ -1,5 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { chownSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import pg from "pg";
 import { z } from "zod";
@@ -57,7 +66,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const clusterExists = existsSync(folder);
     const passwords = readOrMakePasswords(path.join(dataDir, "postgres.json"), clusterExists);
     if (!clusterExists) {
-      await saying(onProgress, "Making a new PostgreSQL cluster", () => makeCluster(folder, binaries, passwords.superuser, durable));
+      await saying(onProgress, "Making a new PostgreSQL cluster", () =>
+        makeCluster(folder, binaries, passwords.superuser, durable),
+      );
     }
     const runAs = chooseUser(folder, program);
     const flags = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "lc_messages=C"];
@@ -68,7 +79,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const address = (user: string, password: string, database: string): string =>
       `postgresql://${user}:${password}@127.0.0.1:${server.port}/${database}?sslmode=disable`;
     async function stop(): Promise<void> {
-      await saying(onProgress, "Stopping PostgreSQL", server.stop);
+      await saying(onProgress, "Stopping PostgreSQL", () => server.stop());
       unlock();
     }
     try {
@@ -90,7 +101,12 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 }
 
 /** Made aside and moved into place when it is whole, so that a start which was killed half-way leaves nothing that looks finished. */
-async function makeCluster(folder: string, binaries: PostgresBinaries, password: string, durable: boolean): Promise<void> {
+async function makeCluster(
+  folder: string,
+  binaries: PostgresBinaries,
+  password: string,
+  durable: boolean,
+): Promise<void> {
   const unfinished = `${folder}.new`;
   const passwordFile = `${folder}.password`;
   const program = path.join(binaries.folder, "initdb");
@@ -99,7 +115,13 @@ async function makeCluster(folder: string, binaries: PostgresBinaries, password:
   try {
     writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
     if (runAs.owner !== undefined) chownSync(passwordFile, runAs.owner.uid, runAs.owner.gid);
-    const flags = [`--pgdata=${unfinished}`, `--username=${SUPERUSER}`, `--pwfile=${passwordFile}`, "--auth=scram-sha-256", "--encoding=UTF8"];
+    const flags = [
+      `--pgdata=${unfinished}`,
+      `--username=${SUPERUSER}`,
+      `--pwfile=${passwordFile}`,
+      "--auth=scram-sha-256",
+      "--encoding=UTF8",
+    ];
     await runToEnd(runAs, program, [...flags, ...binaries.initdbFlags, ...(durable ? [] : ["--no-sync"])]);
   } finally {
     rmSync(passwordFile, { force: true });
@@ -109,7 +131,10 @@ async function makeCluster(folder: string, binaries: PostgresBinaries, password:
 
 function readOrMakePasswords(file: string, clusterExists: boolean): Passwords {
   if (existsSync(file)) return Passwords.parse(JSON.parse(readFileSync(file, "utf8")));
-  if (clusterExists) throw new Error(`${file} is missing: it holds the passwords of the PostgreSQL beside it. Put it back, or remove both to begin anew.`);
+  if (clusterExists)
+    throw new Error(
+      `${file} is missing: it holds the passwords of the PostgreSQL beside it. Put it back, or remove both to begin anew.`,
+    );
   const random = (): string => randomBytes(24).toString("hex");
   const passwords = { superuser: random(), owner: random(), gateway: random() };
   writeFileSync(`${file}.new`, JSON.stringify(passwords), { mode: 0o600 });
@@ -127,13 +152,20 @@ async function prepareDatabase(superuserUrl: string, passwords: Passwords): Prom
     await ensureRole(client, GATEWAY, passwords.gateway, "NOCREATEDB");
     const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [DATABASE]);
     if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE} OWNER ${OWNER} TEMPLATE template0`);
-    await client.query(`REVOKE ALL ON DATABASE ${DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE ${DATABASE} TO ${GATEWAY}`);
+    await client.query(
+      `REVOKE ALL ON DATABASE ${DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE ${DATABASE} TO ${GATEWAY}`,
+    );
   } finally {
     await client.end();
   }
 }
 
-async function ensureRole(client: pg.Client, role: string, password: string, mayCreate: "CREATEDB" | "NOCREATEDB"): Promise<void> {
+async function ensureRole(
+  client: pg.Client,
+  role: string,
+  password: string,
+  mayCreate: "CREATEDB" | "NOCREATEDB",
+): Promise<void> {
   const { rowCount } = await client.query("SELECT FROM pg_roles WHERE rolname = $1", [role]);
   if (rowCount === 0) await client.query(`CREATE ROLE ${role}`);
   await client.query(

@@ -47,7 +47,9 @@ export function migrationConnections(ownerUrl: string): MigrationConnections {
     connectToShadowDb: async () => {
       const database = `prisma_migrate_shadow_db_${randomUUID()}`;
       await asAdministrator(config, `CREATE DATABASE "${database}" TEMPLATE template0`);
-      return open({ ...config, database }, () => asAdministrator(config, `DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`));
+      return open({ ...config, database }, () =>
+        asAdministrator(config, `DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`),
+      );
     },
     get scriptError() {
       return scriptError;
@@ -71,7 +73,11 @@ async function connect(
     idleTimeoutMillis: 0,
     allowExitOnIdle: true,
     // The steps name tables without a schema, and a role may have a schema of its own name.
-    verify: (client, done) => client.query("SET search_path = public").then(() => done(), done),
+    verify: (client, done) => {
+      client.query("SET search_path = public").then(() => {
+        done();
+      }, done);
+    },
   });
   // Without listeners, a connection that is lost between two statements would end the process; the next statement reports it.
   pool.on("error", () => undefined);
@@ -110,7 +116,13 @@ async function runScript(pool: pg.Pool, script: string, onError: (message: strin
 
 function describe({ message, detail, hint, where, position }: pg.DatabaseError, script: string): string {
   const line = position === undefined ? undefined : script.slice(0, Number(position)).split("\n").length;
-  const parts = [message, line && `Line: ${line}`, detail && `Detail: ${detail}`, hint && `Hint: ${hint}`, where && `Where: ${where}`];
+  const parts = [
+    message,
+    line && `Line: ${line}`,
+    detail && `Detail: ${detail}`,
+    hint && `Hint: ${hint}`,
+    where && `Where: ${where}`,
+  ];
   return parts.filter(Boolean).join("\n");
 }
 
@@ -129,7 +141,9 @@ function catalogueColumns(): CatalogueColumns {
     const result = last.then(async () => {
       charColumns = [];
       const rows = await queryable.queryRaw(query);
-      const columnTypes = rows.columnTypes.map((type, index) => (charColumns.includes(index) ? ColumnTypeEnum.Character : type));
+      const columnTypes = rows.columnTypes.map((type, index) =>
+        charColumns.includes(index) ? ColumnTypeEnum.Character : type,
+      );
       return { ...rows, columnTypes };
     });
     last = result.catch(() => undefined);

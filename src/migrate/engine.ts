@@ -8,7 +8,10 @@ import { readModels } from "./files.ts";
 
 // TypeScript knows WebAssembly from the browser's library only, which has no place in this project.
 declare const WebAssembly: {
-  instantiate(binary: Uint8Array, imports: Record<string, Record<string, unknown>>): Promise<{ instance: { exports: Record<string, unknown> } }>;
+  instantiate(
+    binary: Uint8Array,
+    imports: Record<string, Record<string, unknown>>,
+  ): Promise<{ instance: { exports: Record<string, unknown> } }>;
 };
 
 const GLUE = "@prisma/schema-engine-wasm/schema_engine_bg";
@@ -54,13 +57,16 @@ async function loadEngine(): Promise<EngineModule> {
   for (const [name, value] of Object.entries(glue)) {
     // The engine leaves its time-out for the advisory lock pending, which would keep the process alive for ten seconds.
     const isTimer = name.startsWith("__wbg_setTimeout_");
-    imports[name] = isTimer ? (callback: () => void, milliseconds: number) => setTimeout(callback, milliseconds).unref() : value;
+    imports[name] = isTimer
+      ? (callback: () => void, milliseconds: number) => setTimeout(callback, milliseconds).unref()
+      : value;
   }
   const { instance } = await WebAssembly.instantiate(binary, { "./schema_engine_bg.js": imports });
   glue.__wbg_set_wasm(instance.exports);
   const start = instance.exports["__wbindgen_start"];
-  if (typeof start !== "function") throw new Error(`${GLUE} has no start function: its version does not fit this code.`);
-  start();
+  if (typeof start !== "function")
+    throw new Error(`${GLUE} has no start function: its version does not fit this code.`);
+  Reflect.apply(start, undefined, []);
   return glue;
 }
 

@@ -50,7 +50,9 @@ export function readSteps(folder = migrationsFolder(), until?: string): Migratio
 /** Prisma's schema: the main file and one file for each domain. */
 export function readModels(): SchemaContainer[] {
   const folder = prismaFolder();
-  const models = readdirSync(path.join(folder, "models")).filter((name) => name.endsWith(".prisma")).sort();
+  const models = readdirSync(path.join(folder, "models"))
+    .filter((name) => name.endsWith(".prisma"))
+    .sort();
   return ["schema.prisma", ...models.map((name) => path.join("models", name))].map((name) => {
     const file = path.join(folder, name);
     return { path: file, content: readFileSync(file, "utf8") };

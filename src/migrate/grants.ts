@@ -16,20 +16,25 @@ const FUNCTIONS = [
 ];
 
 /**
- * Gives the gateway's role exactly the rights that it needs, and takes back whatever else it was given on our tables.
- * In one transaction, so that a running gateway never finds them missing. Running it again changes nothing.
- *
  * @throws Error when the role does not exist, or is the role of `owner`: the owner of a table can switch its walls off.
  */
-export async function grantGateway(owner: pg.Client, gatewayRole: string): Promise<void> {
-  const role = pg.escapeIdentifier(gatewayRole);
-  const { rows: roles } = await owner.query<{ is_owner: boolean }>(
+export async function requireGatewayRole(owner: pg.Client, gatewayRole: string): Promise<void> {
+  const { rows } = await owner.query<{ is_owner: boolean }>(
     "SELECT rolname = current_user AS is_owner FROM pg_roles WHERE rolname = $1",
     [gatewayRole],
   );
-  const [found] = roles;
-  if (found === undefined) throw new Error(`The gateway's role ${gatewayRole} does not exist. Create it, then deploy again.`);
+  const [found] = rows;
+  if (found === undefined)
+    throw new Error(`The gateway's role ${gatewayRole} does not exist. Create it, then deploy again.`);
   if (found.is_owner) throw new Error(`The role ${gatewayRole} owns the tables, so the gateway must use another one.`);
+}
+
+/**
+ * Gives the gateway's role exactly the rights that it needs, and takes back whatever else it was given on our tables.
+ * In one transaction, so that a running gateway never finds them missing. Running it again changes nothing.
+ */
+export async function grantGateway(owner: pg.Client, gatewayRole: string): Promise<void> {
+  const role = pg.escapeIdentifier(gatewayRole);
   const { rows: tables } = await owner.query<{ name: string }>(`
     SELECT c.relname AS name FROM pg_class AS c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
@@ -38,7 +43,10 @@ export async function grantGateway(owner: pg.Client, gatewayRole: string): Promi
     ORDER BY c.relname`);
   const statements = tables.flatMap(({ name }) => {
     const table = `public.${pg.escapeIdentifier(name)}`;
-    return [`REVOKE ALL ON ${table} FROM PUBLIC, ${role}`, `GRANT ${RIGHTS_OF_EXCEPTIONS[name] ?? RIGHTS} ON ${table} TO ${role}`];
+    return [
+      `REVOKE ALL ON ${table} FROM PUBLIC, ${role}`,
+      `GRANT ${RIGHTS_OF_EXCEPTIONS[name] ?? RIGHTS} ON ${table} TO ${role}`,
+    ];
   });
   // One query of many statements is one transaction.
   await owner.query(

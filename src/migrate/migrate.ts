@@ -5,7 +5,7 @@ import pg from "pg";
 import { unacceptedDifferences } from "./differences.ts";
 import { withEngine } from "./engine.ts";
 import { migrationsFolder, readModels, readSteps, stepNames } from "./files.ts";
-import { grantGateway } from "./grants.ts";
+import { grantGateway, requireGatewayRole } from "./grants.ts";
 
 export { grantGateway } from "./grants.ts";
 
@@ -49,6 +49,7 @@ export async function deploy(
   options: { readonly gatewayRole: string } & Omit<ApplyOptions, "until">,
 ): Promise<string[]> {
   return inTurn(ownerUrl, options.onProgress, async (owner) => {
+    await requireGatewayRole(owner, options.gatewayRole);
     const applied = await apply(ownerUrl, options);
     await grantGateway(owner, options.gatewayRole);
     return applied;
@@ -76,15 +77,16 @@ export async function status(ownerUrl: string, folder = migrationsFolder()): Pro
  * @param name what the step does, in snake_case.
  * @returns the folder written, or undefined when steps and models agree.
  */
-export async function draft(ownerUrl: string, name: string): Promise<string | undefined> {
-  if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new MigrationError(`A step's name is written in snake_case; "${name}" is not.`);
-  const differences = await check(ownerUrl);
+export async function draft(ownerUrl: string, name: string, folder = migrationsFolder()): Promise<string | undefined> {
+  if (!/^[a-z][a-z0-9_]*$/.test(name))
+    throw new MigrationError(`A step's name is written in snake_case; "${name}" is not.`);
+  const differences = await check(ownerUrl, folder);
   if (differences.length === 0) return undefined;
   const time = new Date().toISOString().replace(/\D/g, "").slice(0, 14);
-  const folder = path.join(migrationsFolder(), `${time}_${name}`);
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(path.join(folder, "migration.sql"), [...STEP_HEADER, ...differences].join("\n") + "\n");
-  return folder;
+  const step = path.join(folder, `${time}_${name}`);
+  mkdirSync(step);
+  writeFileSync(path.join(step, "migration.sql"), [...STEP_HEADER, ...differences].join("\n") + "\n");
+  return step;
 }
 
 const STEP_HEADER = [
@@ -99,10 +101,10 @@ const STEP_HEADER = [
  * The statements by which models and steps disagree; empty when they agree apart from the accepted differences.
  * Replays the steps in a shadow database, so the owner needs CREATEDB.
  */
-export async function check(ownerUrl: string): Promise<string[]> {
+export async function check(ownerUrl: string, folder = migrationsFolder()): Promise<string[]> {
   return withEngine(ownerUrl, async (engine) => {
     const { stdout } = await engine.diff({
-      from: { tag: "migrations", ...readSteps() },
+      from: { tag: "migrations", ...readSteps(folder) },
       to: { tag: "schemaDatamodel", files: readModels() },
       script: true,
       exitCode: true,
@@ -116,9 +118,15 @@ export async function check(ownerUrl: string): Promise<string[]> {
  * Decides what became of a step: "rolled-back" lets deploy try a failed one again; "applied" marks one as done without running it,
  * which is also how a database that has the legacy schema already is given its first step.
  */
-export async function resolve(ownerUrl: string, step: string, outcome: "applied" | "rolled-back", folder = migrationsFolder()): Promise<void> {
+export async function resolve(
+  ownerUrl: string,
+  step: string,
+  outcome: "applied" | "rolled-back",
+  folder = migrationsFolder(),
+): Promise<void> {
   await withEngine(ownerUrl, async (engine) => {
-    if (outcome === "applied") await engine.markMigrationApplied({ migrationName: step, migrationsList: readSteps(folder) });
+    if (outcome === "applied")
+      await engine.markMigrationApplied({ migrationName: step, migrationsList: readSteps(folder) });
     else await engine.markMigrationRolledBack({ migrationName: step });
   });
 }
@@ -130,7 +138,10 @@ export function expectedMigration(): string {
   return last;
 }
 
-async function apply(ownerUrl: string, { until, onProgress, folder = migrationsFolder() }: ApplyOptions): Promise<string[]> {
+async function apply(
+  ownerUrl: string,
+  { until, onProgress, folder = migrationsFolder() }: ApplyOptions,
+): Promise<string[]> {
   const state = await status(ownerUrl, folder);
   refuseBroken(state);
   const wanted = until === undefined ? state.pending : state.pending.filter((name) => name <= until);
@@ -172,16 +183,22 @@ function refuseBroken({ failed, edited, unknown }: MigrationStatus): void {
   const [step] = failed;
   if (step !== undefined) throw new MigrationError(`The step ${step} failed before. ${howToResolve(step)}`);
   if (edited.length > 0) {
-    throw new MigrationError(`Steps were edited after they were applied: ${edited.join(", ")}. Put their SQL back; corrections are steps of their own.`);
+    throw new MigrationError(
+      `Steps were edited after they were applied: ${edited.join(", ")}. Put their SQL back; corrections are steps of their own.`,
+    );
   }
   if (unknown.length > 0) {
-    throw new MigrationError(`The database has steps that this version does not know: ${unknown.join(", ")}. A newer version was here; use that one.`);
+    throw new MigrationError(
+      `The database has steps that this version does not know: ${unknown.join(", ")}. A newer version was here; use that one.`,
+    );
   }
 }
 
 function failure(step: string, error: unknown): MigrationError {
   const message = error instanceof Error ? error.message : String(error);
-  return new MigrationError(`The step ${step} failed, and nothing of it remains.\n${message}\n${howToResolve(step)}`, { cause: error });
+  return new MigrationError(`The step ${step} failed, and nothing of it remains.\n${message}\n${howToResolve(step)}`, {
+    cause: error,
+  });
 }
 
 function howToResolve(step: string): string {
@@ -189,7 +206,11 @@ function howToResolve(step: string): string {
 }
 
 /** One deploy at a time, however long it takes; the engine's own lock gives up after ten seconds. */
-async function inTurn<T>(ownerUrl: string, onProgress: ((line: string) => void) | undefined, work: (owner: pg.Client) => Promise<T>): Promise<T> {
+async function inTurn<T>(
+  ownerUrl: string,
+  onProgress: ((line: string) => void) | undefined,
+  work: (owner: pg.Client) => Promise<T>,
+): Promise<T> {
   const owner = new pg.Client({ connectionString: ownerUrl });
   // A lost connection is reported by the next statement; without a listener it would end the process.
   owner.on("error", () => undefined);

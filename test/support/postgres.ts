@@ -14,7 +14,11 @@ const OLDEST: PostgresBinaries = { folder: "/usr/lib/postgresql/15/bin", initdbF
  */
 export async function startTestPostgres(version = process.env["ATRIUM_TEST_POSTGRES"]): Promise<EmbeddedPostgres> {
   const folder = temporaryFolder();
-  const postgres = await startEmbeddedPostgres({ dataDir: folder, durable: false, ...(version === "15" && { binaries: OLDEST }) });
+  const postgres = await startEmbeddedPostgres({
+    dataDir: folder,
+    durable: false,
+    ...(version === "15" && { binaries: OLDEST }),
+  });
   return {
     ...postgres,
     stop: async () => {

@@ -18,7 +18,8 @@ export function shareCluster({ gatewayUrl, ownerUrl, superuserUrl }: Addresses):
 /** The addresses of the migrated template database. */
 export function sharedCluster(): Addresses {
   const [gatewayUrl, ownerUrl, superuserUrl] = (process.env[VARIABLE] ?? "").split(" ");
-  if (!gatewayUrl || !ownerUrl || !superuserUrl) throw new Error("Tests run through `npm test`, which starts their PostgreSQL.");
+  if (!gatewayUrl || !ownerUrl || !superuserUrl)
+    throw new Error("Tests run through `npm test`, which starts their PostgreSQL.");
   return { gatewayUrl, ownerUrl, superuserUrl };
 }
 
