@@ -40,7 +40,7 @@ export async function rehearse(client: pg.Client, subject: Subject | Ledger): Pr
     found: subject.found,
     dryRun: true,
     resumed: isOpen,
-    plan: planOf(subject),
+    plan: [...planOf(subject), ...(isOpen ? ["An adoption of it was interrupted; it goes on where it stopped."] : [])],
     tables: await surveyTables(client, rules),
     clientRoles: roles,
     warnings: [],
@@ -96,21 +96,16 @@ async function quarantined(client: pg.Client): Promise<{ table: string; reason: 
   return rows;
 }
 
-function planOf(subject: Subject | Ledger): string[] {
+function planOf(subject: Subject): string[] {
   const hasTenants = subject.tables.includes("tenants");
-  const roles =
-    subject.clientRoles.length === 0
-      ? "no role of old clients was found"
-      : `the roles of old clients (${subject.clientRoles.join(", ")})`;
   return [
     `The database is ${hasTenants ? "the multi-tenant release" : "legacy variant"} ${subject.found}.`,
-    ...("startedAt" in subject ? ["An adoption of it was interrupted; it goes on where it stopped."] : []),
     hasTenants
       ? "Tenants, users and API keys stay as they are; keys go on working."
       : "The default tenant (Default Tenant, tenant_default) is made, and every row is given to it.",
     subject.clientRoles.length === 0
       ? "No role of old clients was found."
-      : `In this database, ${roles} get the default tenant as their setting.`,
+      : `In this database, new connections of ${subject.clientRoles.join(", ")} get the default tenant as a setting.`,
     "Rows are repaired in batches, while clients read and write; those that no key can hold are kept in atrium.quarantine.",
     "Keys and indexes are built beside the old ones, then exchanged, and row-level security is switched on, under one short lock.",
   ];

@@ -50,12 +50,13 @@ WITH seen AS MATERIALIZED (
 SELECT ${countsOf(faults)} FROM seen`;
 }
 
-/** The statement that counts, and only counts, what the fill would repair in a whole table; `source` stands for the table, `standIn` for others that are not there yet. */
+/** The statement that counts, and only counts, what the fill would repair in a whole table, misfits left out; `source` stands for the table, `standIn` for others that are not there yet. */
 export function surveyStatement(rules: TableRules, source: string, standIn: string): string {
   const faults = faultsOf(rules);
   return `
 WITH ${standIn === "" ? "" : `${standIn}, `}seen AS (
   SELECT ${faults.map(({ when }, i) => `coalesce(${when}, false) AS fault_${String(i)}`).join(", ")} FROM ${source} AS t
+  ${rules.misfits.length === 0 ? "" : `WHERE NOT coalesce(${rules.misfits.map(({ when }) => `(${when})`).join(" OR ")}, false)`}
 )
 SELECT ${countsOf(faults)} FROM seen`;
 }

@@ -56,13 +56,13 @@ async function surveyTable(client: pg.Client, rules: TableRules, standIn: string
     const found = counts[`fault_${String(index)}`] ?? 0;
     if (found > 0) repairs[reason] = found;
   }
-  const rowsBefore = counts["rows"] ?? 0;
+  const rowsAfter = counts["rows"] ?? 0;
   const rowsQuarantined = Object.values(quarantined).reduce((sum, rowsOfOne) => sum + rowsOfOne, 0);
   return {
     table: rules.table,
-    rowsBefore,
+    rowsBefore: rowsAfter + rowsQuarantined,
     rowsWrittenMeanwhile: 0,
-    rowsAfter: rowsBefore - rowsQuarantined,
+    rowsAfter,
     rowsRepaired: counts["repaired"] ?? 0,
     rowsQuarantined,
     repairs,

@@ -62,7 +62,10 @@ export async function writeLegacyRows(client: pg.Client, { hasOrphans }: { hasOr
     [IDS.plain],
   );
   if (hasOrphans) {
-    await client.query("INSERT INTO memory_short (session_id, context_data, expires_at) VALUES ($1, '{\"lost\": \"perché\"}', now())", [IDS.nowhere]);
+    await client.query(
+      'INSERT INTO memory_short (session_id, context_data, expires_at) VALUES ($1, \'{"lost": "perché"}\', now())',
+      [IDS.nowhere],
+    );
   }
   await client.query(
     `INSERT INTO memory_medium (id, session_id, content, embedding_id, created_at) VALUES
