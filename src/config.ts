@@ -9,7 +9,9 @@ const PLATFORM_KEY_LENGTH_MIN = 32; // shorter ones can be guessed by somebody p
 const MASTER_KEY_BYTES = 32; // AES-256
 
 const onOff = z.enum(["on", "off"]).transform((value) => value === "on");
-const postgresUrl = z.string().regex(/^postgres(ql)?:\/\/[^/]+\/.+/, "is not a postgresql:// address with a database name");
+const postgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\/[^/]+\/.+/, "is not a postgresql:// address with a database name");
 const wholeNumber = (min: number, max: number) =>
   z
     .string()
@@ -27,7 +29,10 @@ function settingsOf(production: boolean) {
     DATABASE_OWNER_URL: postgresUrl.optional(),
     DATABASE_POOL_MAX: wholeNumber(1, 1000).default(20),
     PREPARED_STATEMENTS: onOff.default(true),
-    PLATFORM_ADMIN_KEY: z.string().min(PLATFORM_KEY_LENGTH_MIN, `is shorter than ${PLATFORM_KEY_LENGTH_MIN} characters`).optional(),
+    PLATFORM_ADMIN_KEY: z
+      .string()
+      .min(PLATFORM_KEY_LENGTH_MIN, `is shorter than ${PLATFORM_KEY_LENGTH_MIN} characters`)
+      .optional(),
     MASTER_KEY: z
       .string()
       .refine((value) => Buffer.from(value, "base64").length === MASTER_KEY_BYTES, "is not 32 bytes in base64")
@@ -39,7 +44,12 @@ function settingsOf(production: boolean) {
     CORS_ORIGINS: z
       .string()
       .default("")
-      .transform((value) => value.split(",").map((origin) => origin.trim()).filter(Boolean)),
+      .transform((value) =>
+        value
+          .split(",")
+          .map((origin) => origin.trim())
+          .filter(Boolean),
+      ),
     LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
   });
 }
@@ -91,7 +101,9 @@ export function readEnvironment(): Environment {
  */
 export function readConfig(environment: Environment): Config {
   const production = environment["NODE_ENV"] === "production";
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""));
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
+  );
   const parsed = settingsOf(production).safeParse(given);
   const problems = parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`);
   if (given["NODE_ENV"] !== undefined && !["production", "development", "test"].includes(given["NODE_ENV"])) {
@@ -100,7 +112,8 @@ export function readConfig(environment: Environment): Config {
   if ((given["DATABASE_URL"] === undefined) !== (given["DATABASE_OWNER_URL"] === undefined)) {
     problems.push("DATABASE_URL and DATABASE_OWNER_URL are given together, or neither");
   }
-  if (production && given["MASTER_KEY"] === undefined) problems.push("MASTER_KEY is required when NODE_ENV is production");
+  if (production && given["MASTER_KEY"] === undefined)
+    problems.push("MASTER_KEY is required when NODE_ENV is production");
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const settings = parsed.data;
   const { DATABASE_URL: gatewayUrl, DATABASE_OWNER_URL: ownerUrl } = settings;

@@ -12,7 +12,8 @@ generatorHelper.generatorHandler({
     const models = dmmf.datamodel.models;
     const owned = models.filter((model) => model.name !== TENANT_MODEL);
     const orphan = owned.find((model) => !model.fields.some((field) => field.name === "tenantId"));
-    if (orphan) throw new Error(`Model ${orphan.name} has no tenantId. Every model but ${TENANT_MODEL} belongs to a tenant.`);
+    if (orphan)
+      throw new Error(`Model ${orphan.name} has no tenantId. Every model but ${TENANT_MODEL} belongs to a tenant.`);
     mkdirSync(generator.output.value, { recursive: true });
     writeFileSync(path.join(generator.output.value, "models.ts"), describe(owned));
     writeFileSync(path.join(generator.output.value, "client-types.ts"), declareTypes(owned));
@@ -44,7 +45,9 @@ function describe(models) {
       table: model.dbName ?? model.name,
       scalars: model.fields.filter((field) => field.kind !== "object").map((field) => field.name),
       columns: Object.fromEntries(
-        model.fields.filter((field) => field.kind !== "object").map((field) => [field.name, field.dbName ?? field.name]),
+        model.fields
+          .filter((field) => field.kind !== "object")
+          .map((field) => [field.name, field.dbName ?? field.name]),
       ),
       relations,
       uniques: tenantUniques(model),

@@ -26,14 +26,24 @@ export function translateDatabaseError(error: unknown): never {
 /** Whether an error of Prisma or pg says that the database could not be reached, or refused to work for now. */
 export function isUnreachable(error: unknown): boolean {
   for (let current = error, depth = 0; current instanceof Object && depth < 6; depth += 1) {
-    const code: unknown = Reflect.get(current, "code") ?? Reflect.get(current, "originalCode") ?? Reflect.get(current, "errorCode");
-    if (typeof code === "string" && (UNREACHABLE.has(code) || UNREACHABLE_SQLSTATE.test(code) || UNREACHABLE_TEXT.test(code))) return true;
+    const code: unknown =
+      Reflect.get(current, "code") ?? Reflect.get(current, "originalCode") ?? Reflect.get(current, "errorCode");
+    if (
+      typeof code === "string" &&
+      (UNREACHABLE.has(code) || UNREACHABLE_SQLSTATE.test(code) || UNREACHABLE_TEXT.test(code))
+    )
+      return true;
     const kind: unknown = Reflect.get(current, "kind");
-    if (typeof kind === "string" && /^(DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections|TransactionWriteConflict)$/.test(kind)) return true;
+    if (
+      typeof kind === "string" &&
+      /^(DatabaseNotReachable|ConnectionClosed|SocketTimeout|TooManyConnections|TransactionWriteConflict)$/.test(kind)
+    )
+      return true;
     const message: unknown = Reflect.get(current, "message");
     if (typeof message === "string" && UNREACHABLE_TEXT.test(message)) return true;
     const meta: unknown = Reflect.get(current, "meta");
-    current = Reflect.get(current, "cause") ?? (meta instanceof Object ? Reflect.get(meta, "driverAdapterError") : undefined);
+    current =
+      Reflect.get(current, "cause") ?? (meta instanceof Object ? Reflect.get(meta, "driverAdapterError") : undefined);
   }
   return false;
 }

@@ -49,7 +49,10 @@ export function statementNames(): (statement: { readonly sql: string }) => strin
 }
 
 /** Prisma's client over a pool. It sees whatever the pool's connections may see: only `tenant-client.ts` and tests use it. */
-export function openPrisma(pool: pg.Pool, statementNameGenerator: (statement: { readonly sql: string }) => string): PrismaClient {
+export function openPrisma(
+  pool: pg.Pool,
+  statementNameGenerator: (statement: { readonly sql: string }) => string,
+): PrismaClient {
   return new PrismaClient({
     adapter: new PrismaPg(pool, { statementNameGenerator }),
     errorFormat: "minimal",

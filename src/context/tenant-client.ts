@@ -6,7 +6,7 @@ import type { TenantDb } from "./generated/tenancy/client-types.ts";
 import { TENANT_OWNED_MODELS } from "./generated/tenancy/models.ts";
 import { openPrisma, statementNames } from "./prisma.ts";
 import { tenantPool } from "./tenant-pool.ts";
-import type { TenantSetting } from "./tenant-pool.ts";
+import type { StatementCounter, TenantSetting } from "./tenant-pool.ts";
 import { scopeToTenant } from "./tenant-scope.ts";
 
 export type { TenantDb } from "./generated/tenancy/client-types.ts";
@@ -38,14 +38,28 @@ export interface WallSwitches {
  * One PrismaClient for each tenant over one shared pool. Never one client for several: Prisma batches the look-ups of one tick into one
  * statement, which would run in the context of whoever asked first.
  */
-export function openTenantClients(pool: pg.Pool, options: { readonly preparedStatements: boolean; readonly walls?: WallSwitches }): TenantClients {
+export function openTenantClients(
+  pool: pg.Pool,
+  options: {
+    readonly preparedStatements: boolean;
+    readonly statements: StatementCounter;
+    readonly walls?: WallSwitches | undefined;
+  },
+): TenantClients {
   const nameOf = options.preparedStatements ? statementNames() : () => "";
   const clients = new LRUCache<string, TenantClient>({ max: TENANT_CLIENTS_MAX });
   return {
     of(tenantId) {
       const known = clients.get(tenantId);
       if (known) return known;
-      const made = scopedClient(tenantId, openPrisma(tenantPool(pool, tenantId, options.walls?.setting), nameOf), options.walls?.scope);
+      const made = scopedClient(
+        tenantId,
+        openPrisma(
+          tenantPool(pool, tenantId, { setting: options.walls?.setting, statements: options.statements }),
+          nameOf,
+        ),
+        options.walls?.scope,
+      );
       clients.set(tenantId, made);
       return made;
     },
@@ -83,7 +97,8 @@ function seal(client: object): TenantDb {
     const delegate: unknown = Reflect.get(client, name);
     const operations: Record<string, unknown> = {};
     for (const operation of OPERATIONS) {
-      const call: unknown = typeof delegate === "object" && delegate !== null ? Reflect.get(delegate, operation) : undefined;
+      const call: unknown =
+        typeof delegate === "object" && delegate !== null ? Reflect.get(delegate, operation) : undefined;
       if (typeof call !== "function") throw new Error(`Prisma has no ${name}.${operation}`);
       operations[operation] = async (args?: unknown): Promise<unknown> => {
         try {
@@ -95,6 +110,6 @@ function seal(client: object): TenantDb {
     }
     sealed[name] = Object.freeze(operations);
   }
-  // The generated interface lists exactly these models and operations; a test compares the two.
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- built by reflection; a test holds it against the generated interface
   return Object.freeze(sealed) as unknown as TenantDb;
 }

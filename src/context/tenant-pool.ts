@@ -5,6 +5,11 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** How a tenant is named to PostgreSQL; the tests put a faulty one here to see the isolation suite go red. */
 export type TenantSetting = (tenantId: string) => string;
 
+/** How many statements were sent, the frame of each (BEGIN, SET LOCAL, COMMIT) not counted. */
+export interface StatementCounter {
+  count: number;
+}
+
 // The utility statement, not set_config(): a SELECT would take the snapshot, after which no isolation level can be chosen (25001).
 const localSetting: TenantSetting = (tenantId) => `SET LOCAL app.tenant_id = '${tenantId}'`;
 
@@ -16,11 +21,19 @@ const localSetting: TenantSetting = (tenantId) => `SET LOCAL app.tenant_id = '${
  *
  * @throws when `tenantId` is not a UUID in lower case: it becomes part of SQL text.
  */
-export function tenantPool(shared: pg.Pool, tenantId: string, setting: TenantSetting = localSetting): pg.Pool {
+export function tenantPool(
+  shared: pg.Pool,
+  tenantId: string,
+  {
+    setting = localSetting,
+    statements,
+  }: { readonly setting?: TenantSetting | undefined; readonly statements?: StatementCounter } = {},
+): pg.Pool {
   if (!UUID.test(tenantId)) throw new Error("a tenant id is a UUID in lower case");
   const begin = `BEGIN; ${setting(tenantId)}`;
 
   async function query(statement: pg.QueryConfig): Promise<pg.QueryResult> {
+    if (statements) statements.count += 1;
     const client = await shared.connect();
     const [begun, answered, committed] = await Promise.allSettled([
       client.query(begin),
@@ -36,7 +49,7 @@ export function tenantPool(shared: pg.Pool, tenantId: string, setting: TenantSet
   }
 
   async function connect(): Promise<TenantTransaction> {
-    return new TenantTransaction(await shared.connect(), begin);
+    return new TenantTransaction(await shared.connect(), begin, statements);
   }
 
   // PrismaPg accepts only what is an instance of pg.Pool; making a real one per tenant would make a second pool.
@@ -46,6 +59,7 @@ export function tenantPool(shared: pg.Pool, tenantId: string, setting: TenantSet
     connect: { value: connect },
     end: { value: async () => undefined },
   });
+  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- has what PrismaPg uses of a pool, and no more
   return facade as pg.Pool;
 }
 
@@ -53,11 +67,13 @@ export function tenantPool(shared: pg.Pool, tenantId: string, setting: TenantSet
 class TenantTransaction {
   readonly #client: pg.PoolClient;
   readonly #begin: string;
+  readonly #statements: StatementCounter | undefined;
   #isOpen = false;
 
-  constructor(client: pg.PoolClient, begin: string) {
+  constructor(client: pg.PoolClient, begin: string, statements: StatementCounter | undefined) {
     this.#client = client;
     this.#begin = begin;
+    this.#statements = statements;
   }
 
   async query(statement: pg.QueryConfig): Promise<pg.QueryResult> {
@@ -66,6 +82,7 @@ class TenantTransaction {
       await this.#client.query(this.#begin);
       return EMPTY_RESULT;
     }
+    if (this.#statements) this.#statements.count += 1;
     const result = await this.#client.query(statement);
     if (statement.text === "COMMIT" || statement.text === "ROLLBACK") this.#isOpen = false;
     return result;

@@ -62,7 +62,8 @@ export function scopeToTenant(tenantId: string, modelName: string | undefined, o
   }
   if (given["cursor"] !== undefined) scoped["cursor"] = scopeUnique(tenantId, model, given["cursor"]);
   for (const key of ["data", "create"]) {
-    if (given[key] !== undefined) scoped[key] = scopeData(tenantId, model, given[key], operation.startsWith("update") ? "change" : "new");
+    if (given[key] !== undefined)
+      scoped[key] = scopeData(tenantId, model, given[key], operation.startsWith("update") ? "change" : "new");
   }
   if (given["update"] !== undefined) scoped["update"] = scopeData(tenantId, model, given["update"], "change");
   for (const key of ["select", "include"]) {
@@ -80,14 +81,16 @@ function describe(name: string | undefined): ModelDescription {
 }
 
 function asObject(value: unknown, what: string): Args {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ScopeRefusal(`${what} must be an object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new ScopeRefusal(`${what} must be an object`);
   return { ...value };
 }
 
 function scopeUnique(tenantId: string, model: ModelDescription, where: unknown): Args {
   const given = asObject(where ?? {}, "where");
   const unique = model.uniques.find((candidate) => candidate.fields.every((field) => typeof given[field] === "string"));
-  if (!unique) throw new ScopeRefusal("a unique look-up names the fields of a key that begins with the tenant, as plain strings");
+  if (!unique)
+    throw new ScopeRefusal("a unique look-up names the fields of a key that begins with the tenant, as plain strings");
   const rest = Object.fromEntries(Object.entries(given).filter(([key]) => !unique.fields.includes(key)));
   const key = Object.fromEntries(unique.fields.map((field) => [field, given[field]]));
   return { AND: scopeWhere(tenantId, model, rest), [unique.name]: { tenantId, ...key } };
@@ -114,7 +117,8 @@ function scopeWhere(tenantId: string, model: ModelDescription, where: unknown): 
 
 function scopeRelationFilter(tenantId: string, model: ModelDescription, key: string, filter: unknown): Args {
   const relation = model.relations[key];
-  if (!relation?.isList) throw new ScopeRefusal(`filter by ${key}Id, not by ${key}: to-one filters are wrong with composite keys`);
+  if (!relation?.isList)
+    throw new ScopeRefusal(`filter by ${key}Id, not by ${key}: to-one filters are wrong with composite keys`);
   const target = describe(relation.model);
   const scoped: Record<string, unknown> = {};
   for (const [quantifier, condition] of Object.entries(asObject(filter, key))) {
@@ -132,7 +136,8 @@ function scopeData(tenantId: string, model: ModelDescription, data: unknown, pur
   if (Array.isArray(data)) return data.map((row) => scopeData(tenantId, model, row, purpose));
   const given = asObject(data, "data");
   for (const key of Object.keys(given)) {
-    if (model.relations[key]) throw new ScopeRefusal(`write the foreign key, not ${key}: nested writes can move rows between tenants`);
+    if (model.relations[key])
+      throw new ScopeRefusal(`write the foreign key, not ${key}: nested writes can move rows between tenants`);
     requireScalar(model, key, "data");
     if (key === "id") throw new ScopeRefusal("ids are made by the database");
   }
@@ -189,7 +194,8 @@ function requireScalar(model: ModelDescription, key: string, clause: string): vo
 function refuseRelations(model: ModelDescription, orderBy: unknown, clause: string): void {
   for (const part of Array.isArray(orderBy) ? orderBy : [orderBy]) {
     for (const key of Object.keys(asObject(part, clause))) {
-      if (!AGGREGATES.includes(key) && !model.scalars.includes(key)) throw new ScopeRefusal(`${clause} does not take ${key}`);
+      if (!AGGREGATES.includes(key) && !model.scalars.includes(key))
+        throw new ScopeRefusal(`${clause} does not take ${key}`);
     }
   }
 }
@@ -198,7 +204,8 @@ function refuseTenant(value: unknown, clause: string): void {
   if (Array.isArray(value)) for (const part of value) refuseTenant(part, clause);
   else if (typeof value === "object" && value !== null) {
     for (const [key, inner] of Object.entries(value)) {
-      if (key === "tenantId" || key === "tenant") throw new ScopeRefusal(`${clause} names a tenant; it comes from the context alone`);
+      if (key === "tenantId" || key === "tenant")
+        throw new ScopeRefusal(`${clause} names a tenant; it comes from the context alone`);
       refuseTenant(inner, clause);
     }
   }

@@ -1,0 +1,57 @@
+import type { Config } from "./config.ts";
+import { openAppContext } from "./context/app-context.ts";
+import type { AppContext } from "./context/app-context.ts";
+import { openLog } from "./context/log.ts";
+import type { Logger } from "./context/log.ts";
+import type { WallSwitches } from "./context/tenant-client.ts";
+import type { Clock } from "./context/tenant-context.ts";
+import { openHttpServer } from "./http/server.ts";
+import { buildAtriumSchema } from "./resolvers/index.ts";
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly gatewayUrl: string;
+  readonly platformAdminKey: string;
+  readonly log?: Logger;
+  readonly clock?: Clock;
+  /** Test-only; a production start refuses it. */
+  readonly walls?: WallSwitches;
+}
+
+export interface App {
+  /** Where it answers: `http://host:port`. */
+  readonly url: string;
+  readonly context: AppContext;
+  /** Stops accepting, drains what is under way, closes every connection. */
+  readonly close: () => Promise<void>;
+}
+
+const systemClock: Clock = { now: () => new Date() };
+
+/** The composition root: builds every long-lived thing once, wires it, and serves. */
+export async function openApp(options: AppOptions): Promise<App> {
+  const { config } = options;
+  const log = options.log ?? openLog(config);
+  if (config.production && options.walls) throw new Error("The walls stay up in production");
+  const context = openAppContext({
+    gatewayUrl: options.gatewayUrl,
+    poolMax: config.databasePoolMax,
+    preparedStatements: config.preparedStatements,
+    platformAdminKey: options.platformAdminKey,
+    defaultTenant: config.defaultTenant,
+    trustTenantHeader: config.trustTenantHeader,
+    log,
+    clock: options.clock ?? systemClock,
+    onResolved: () => undefined,
+    walls: options.walls,
+  });
+  const server = await openHttpServer(context, buildAtriumSchema(), config);
+  return {
+    url: server.url,
+    context,
+    async close() {
+      await server.close();
+      await context.close();
+    },
+  };
+}

@@ -1,0 +1,95 @@
+import type pg from "pg";
+import { openCrossTenant } from "./cross-tenant.ts";
+import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
+import type { Logger } from "./log.ts";
+import { openPool } from "./prisma.ts";
+import type { ResolutionParts } from "./request.ts";
+import { listenForRevocations } from "./revocations.ts";
+import { openTenantClients } from "./tenant-client.ts";
+import type { TenantClients, WallSwitches } from "./tenant-client.ts";
+import type { StatementCounter } from "./tenant-pool.ts";
+import type { Clock } from "./tenant-context.ts";
+
+export interface AppContextOptions {
+  readonly gatewayUrl: string;
+  readonly poolMax: number;
+  readonly preparedStatements: boolean;
+  readonly platformAdminKey: string;
+  readonly defaultTenant: boolean;
+  readonly trustTenantHeader: boolean;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly onResolved: ResolutionParts["onResolved"];
+  /** Test-only; see WallSwitches. */
+  readonly walls?: WallSwitches | undefined;
+}
+
+/** What lives as long as the process: everything that a tenant context is made from. */
+export interface AppContext extends ResolutionParts {
+  readonly pool: pg.Pool;
+  readonly clients: TenantClients;
+  readonly crossTenant: CrossTenant;
+  readonly log: Logger;
+  readonly statements: StatementCounter;
+  /** Waits for what runs on behind answered requests, then closes every connection. */
+  readonly close: () => Promise<void>;
+}
+
+/** Opens the pool and the line for revocations. Connects lazily: a database that is away is met by the first request, or by the boot guard. */
+export function openAppContext(options: AppContextOptions): AppContext {
+  const { log, clock } = options;
+  const pool = openPool({
+    url: options.gatewayUrl,
+    max: options.poolMax,
+    onConnectionError: (error) => log.warn({ err: error.message }, "database connection failed"),
+  });
+  const statements: StatementCounter = { count: 0 };
+  const crossTenant = openCrossTenant(pool);
+  const revocations = listenForRevocations(options.gatewayUrl, log, {
+    heard: crossTenant.forget,
+    listening: crossTenant.setCaching,
+  });
+  const background = new Set<Promise<void>>();
+  const touched = new Map<string, number>();
+
+  function onKeyUse(key: KeyRecord, at: Date): void {
+    // The cached record keeps its old time for seconds: without this, every request of these seconds would write.
+    const last = touched.get(key.id) ?? 0;
+    if (at.getTime() - last < KEY_USE_EVERY_MS) return;
+    touched.set(key.id, at.getTime());
+    if (touched.size > KEYS_TOUCHED_MAX) touched.clear();
+    const work: Promise<void> = crossTenant
+      .touchKey(key, at)
+      .catch((error: unknown) =>
+        log.warn({ err: error instanceof Error ? error.message : "unknown" }, "last use of an API key not noted"),
+      )
+      .finally(() => background.delete(work));
+    background.add(work);
+  }
+
+  return {
+    pool,
+    crossTenant,
+    statements,
+    clients: openTenantClients(pool, {
+      preparedStatements: options.preparedStatements,
+      statements,
+      walls: options.walls,
+    }),
+    platformAdminKey: options.platformAdminKey,
+    defaultTenant: options.defaultTenant,
+    trustTenantHeader: options.trustTenantHeader,
+    log,
+    clock,
+    onKeyUse,
+    onResolved: options.onResolved,
+    async close() {
+      await Promise.all(background);
+      await revocations.close();
+      await pool.end();
+    },
+  };
+}
+
+const KEY_USE_EVERY_MS = 60_000;
+const KEYS_TOUCHED_MAX = 100_000;

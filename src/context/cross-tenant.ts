@@ -1,0 +1,264 @@
+import { LRUCache } from "lru-cache";
+import type pg from "pg";
+import { z } from "zod";
+import { AppError } from "../errors.ts";
+import { translateDatabaseError } from "./database-errors.ts";
+import { tenantPool } from "./tenant-pool.ts";
+
+// Everything in this file may see more than one tenant. Row-level security binds the gateway's role here as everywhere: what crosses a
+// tenant's border are five functions in the database (schema `atrium`), each of which answers one question.
+
+const CACHE_TTL_MS = 10_000; // a bound for the day on which notices are lost unnoticed; revocation itself does not wait for it
+const CACHE_MAX = 10_000;
+
+const tenantRow = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    schema_name: z.string(),
+    active: z.boolean(),
+    isolation: z.string(),
+    plan: z.string(),
+    limits: z.record(z.string(), z.unknown()).nullable(),
+    metadata: z.record(z.string(), z.unknown()).nullable(),
+    created_at: z.date(),
+  })
+  .transform((row) => ({
+    id: row.id,
+    name: row.name,
+    schemaName: row.schema_name,
+    active: row.active,
+    isolation: row.isolation,
+    plan: row.plan,
+    limits: row.limits ?? {},
+    metadata: row.metadata ?? {},
+    createdAt: row.created_at,
+  }));
+
+/** A tenant as the platform knows it. */
+export type TenantRecord = z.infer<typeof tenantRow>;
+
+const keyRow = z
+  .object({
+    tenant_id: z.string(),
+    id: z.string(),
+    key_hash: z.string(),
+    scopes: z.unknown(),
+    active: z.boolean(),
+    expires_at: z.date().nullable(),
+    last_used_at: z.date().nullable(),
+  })
+  .transform((row) => ({
+    tenantId: row.tenant_id,
+    id: row.id,
+    hash: row.key_hash,
+    scopes: row.scopes,
+    active: row.active,
+    expiresAt: row.expires_at,
+    lastUsedAt: row.last_used_at,
+  }));
+
+/** An API key as authentication needs it. */
+export type KeyRecord = z.infer<typeof keyRow>;
+
+export interface NewTenant {
+  readonly name: string;
+  readonly schemaName: string;
+  readonly plan: string;
+  readonly isolation: string;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** The tenant's first API key, made in the same transaction. */
+  readonly key: {
+    readonly hash: string;
+    readonly prefix: string;
+    readonly name: string;
+    readonly scopes: readonly string[];
+  };
+}
+
+export interface TenantChanges {
+  readonly name?: string;
+  readonly active?: boolean;
+  readonly plan?: string;
+  readonly limits?: Readonly<Record<string, unknown>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+export interface TenantFilter {
+  readonly active?: boolean | undefined;
+  /** A part of the name, in any case. */
+  readonly search?: string | undefined;
+}
+
+/** Where a page of tenants begins, in their one order: creation, then id. */
+export interface TenantWindow {
+  readonly direction: "asc" | "desc";
+  readonly beyond: { readonly createdAt: Date; readonly id: string } | undefined;
+  readonly take: number;
+}
+
+export interface CrossTenant {
+  /** The tenant, active or not; null when there is none. Cached. */
+  readonly tenantById: (id: string) => Promise<TenantRecord | null>;
+  /** Null only before migrations have run. Cached. */
+  readonly defaultTenantId: () => Promise<string | null>;
+  /** The API key with this SHA-256, whatever its state; null when unknown. Cached, unknown ones too. */
+  readonly keyByHash: (hash: string) => Promise<KeyRecord | null>;
+  /** Notes that a key was used. */
+  readonly touchKey: (key: KeyRecord, at: Date) => Promise<void>;
+  readonly listTenants: (filter: TenantFilter, window: TenantWindow) => Promise<TenantRecord[]>;
+  readonly countTenants: (filter: TenantFilter) => Promise<number>;
+  /** @throws CONFLICT when the name or the schema name is taken. */
+  readonly createTenant: (tenant: NewTenant) => Promise<TenantRecord>;
+  /** @returns null when there is no such tenant. @throws CONFLICT when the name is taken. */
+  readonly updateTenant: (id: string, changes: TenantChanges) => Promise<TenantRecord | null>;
+  /** Forgets what is cached: something was revoked, here or in another process. */
+  readonly forget: () => void;
+  /** While off, nothing is cached: notices of revocation do not arrive. */
+  readonly setCaching: (isOn: boolean) => void;
+}
+
+export function openCrossTenant(pool: pg.Pool): CrossTenant {
+  const tenants = new LRUCache<string, { value: TenantRecord | null }>({ max: CACHE_MAX, ttl: CACHE_TTL_MS });
+  const keys = new LRUCache<string, { value: KeyRecord | null }>({ max: CACHE_MAX, ttl: CACHE_TTL_MS });
+  const defaults = new LRUCache<string, { value: string | null }>({ max: 1, ttl: CACHE_TTL_MS });
+  let isCaching = false;
+  // A look-up that began before something was revoked must not store its answer after it.
+  let generation = 0;
+
+  function forget(): void {
+    generation += 1;
+    tenants.clear();
+    keys.clear();
+    defaults.clear();
+  }
+
+  async function cached<Value>(
+    cache: LRUCache<string, { value: Value }>,
+    key: string,
+    read: () => Promise<Value>,
+  ): Promise<Value> {
+    const known = isCaching ? cache.get(key) : undefined;
+    if (known) return known.value;
+    const readIn = generation;
+    const value = await read().catch(translateDatabaseError);
+    if (isCaching && readIn === generation) cache.set(key, { value });
+    return value;
+  }
+
+  const tenantById = (id: string): Promise<TenantRecord | null> =>
+    cached(tenants, id, async () => {
+      const { rows } = await tenantPool(pool, id).query({
+        text: "SELECT * FROM public.tenants WHERE id = $1",
+        values: [id],
+      });
+      return rows.length === 0 ? null : tenantRow.parse(rows[0]);
+    });
+
+  const keyByHash = (hash: string): Promise<KeyRecord | null> =>
+    cached(keys, hash, async () => {
+      const found = await pool.query<{ tenant_id: string; api_key_id: string }>(
+        "SELECT * FROM atrium.find_api_key($1)",
+        [hash],
+      );
+      const [entry] = found.rows;
+      if (!entry) return null;
+      const { rows } = await tenantPool(pool, entry.tenant_id).query({
+        text: "SELECT * FROM public.api_keys WHERE tenant_id = $1 AND id = $2",
+        values: [entry.tenant_id, entry.api_key_id],
+      });
+      return rows.length === 0 ? null : keyRow.parse(rows[0]);
+    });
+
+  return {
+    tenantById,
+    keyByHash,
+    defaultTenantId: () =>
+      cached(defaults, "", async () => {
+        const { rows } = await pool.query<{ id: string | null }>("SELECT atrium.default_tenant_id() AS id");
+        return rows[0]?.id ?? null;
+      }),
+    async touchKey(key, at) {
+      await tenantPool(pool, key.tenantId).query({
+        text: "UPDATE public.api_keys SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2",
+        values: [key.tenantId, key.id, at],
+      });
+    },
+    listTenants: (filter, window) => listTenants(pool, filter, window).catch(translateDatabaseError),
+    countTenants: (filter) => countTenants(pool, filter).catch(translateDatabaseError),
+    createTenant: (tenant) => createTenant(pool, tenant).catch(translateTaken),
+    async updateTenant(id, changes) {
+      const query = pool.query("SELECT * FROM atrium.update_tenant($1, $2)", [id, JSON.stringify(changes)]);
+      const { rows } = await query.catch(translateTaken);
+      tenants.delete(id);
+      return rows.length === 0 ? null : tenantRow.parse(rows[0]);
+    },
+    forget,
+    setCaching(isOn) {
+      isCaching = isOn;
+      forget();
+    },
+  };
+}
+
+const MATCHING = `($1::boolean IS NULL OR active = $1) AND ($2::text IS NULL OR position(lower($2) IN lower(name)) > 0)`;
+
+async function listTenants(pool: pg.Pool, filter: TenantFilter, window: TenantWindow): Promise<TenantRecord[]> {
+  const [order, compare] = window.direction === "asc" ? ["ASC", ">"] : ["DESC", "<"];
+  const { rows } = await pool.query(
+    `SELECT * FROM atrium.all_tenants() WHERE ${MATCHING}
+       AND ($3::timestamptz IS NULL OR (created_at, id) ${compare} ($3, $4::uuid))
+     ORDER BY created_at ${order}, id ${order} LIMIT $5`,
+    [
+      filter.active ?? null,
+      filter.search ?? null,
+      window.beyond?.createdAt ?? null,
+      window.beyond?.id ?? null,
+      window.take,
+    ],
+  );
+  return rows.map((row) => tenantRow.parse(row));
+}
+
+async function countTenants(pool: pg.Pool, filter: TenantFilter): Promise<number> {
+  const { rows } = await pool.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM atrium.all_tenants() WHERE ${MATCHING}`,
+    [filter.active ?? null, filter.search ?? null],
+  );
+  return rows[0]?.count ?? 0;
+}
+
+/** The tenant and its first key appear together or not at all. */
+async function createTenant(pool: pg.Pool, tenant: NewTenant): Promise<TenantRecord> {
+  const client = await pool.connect();
+  let hasFailed = true;
+  try {
+    await client.query("BEGIN");
+    const made = await client.query("SELECT * FROM atrium.create_tenant($1, $2, $3, $4, $5)", [
+      tenant.name,
+      tenant.schemaName,
+      tenant.plan,
+      tenant.isolation,
+      JSON.stringify(tenant.metadata),
+    ]);
+    const record = tenantRow.parse(made.rows[0]);
+    await client.query(`SELECT set_config('app.tenant_id', $1, true)`, [record.id]);
+    await client.query(
+      `INSERT INTO public.api_keys (tenant_id, name, key_hash, prefix, scopes) VALUES ($1, $2, $3, $4, $5)`,
+      [record.id, tenant.key.name, tenant.key.hash, tenant.key.prefix, JSON.stringify(tenant.key.scopes)],
+    );
+    await client.query("COMMIT");
+    hasFailed = false;
+    return record;
+  } finally {
+    // A connection whose transaction may still be open carries the new tenant's setting.
+    client.release(hasFailed);
+  }
+}
+
+function translateTaken(error: unknown): never {
+  if (error instanceof Error && Reflect.get(error, "code") === "23505") {
+    throw new AppError("CONFLICT", "A tenant with this name or schema name exists already", { cause: error });
+  }
+  return translateDatabaseError(error);
+}

@@ -1,0 +1,118 @@
+import { AppError } from "../errors.ts";
+import { authenticate } from "./authenticate.ts";
+import type { AuthenticationParts, CredentialHeaders, Principal } from "./authenticate.ts";
+import type { TenantRecord } from "./cross-tenant.ts";
+import { ALL_SCOPES, ANONYMOUS_SCOPES, storedScopes } from "./permissions.ts";
+import type { Actor } from "./permissions.ts";
+import { createPlatformContext, createTenantContext, TENANT_SOURCES } from "./tenant-context.ts";
+import type { ContextParts, RequestFacts, TenantContext, TenantSource } from "./tenant-context.ts";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** What decides who asks and for which tenant. */
+export interface ResolutionParts extends AuthenticationParts, ContextParts {
+  readonly defaultTenant: boolean;
+  readonly trustTenantHeader: boolean;
+  /** Counts requests by where their tenant came from and whether a credential came along, so that an operator sees who still relies on neither. */
+  readonly onResolved: (source: TenantSource | "none", hasCredential: boolean) => void;
+}
+
+/**
+ * Headers → who asks → for which tenant → context. The one way in for everything that arrives over HTTP.
+ *
+ * The header selects, it never grants: if it granted, anyone could read a tenant by guessing its id. Anything present and wrong is an
+ * error, never a reason to try the next source. The table of cases is in docs/security.md.
+ *
+ * @throws UNAUTHENTICATED, API_KEY_EXPIRED, TENANT_REQUIRED, TENANT_INVALID_ID, TENANT_NOT_FOUND, TENANT_INACTIVE, TENANT_MISMATCH, UNAVAILABLE.
+ */
+export async function resolveRequest(
+  parts: ResolutionParts,
+  headers: CredentialHeaders,
+  facts: RequestFacts,
+): Promise<TenantContext> {
+  const selected = selectedTenantId(headers.tenantId);
+  const principal = await authenticate(parts, headers);
+  const actor = actorOf(principal);
+  const found = await chooseTenant(parts, principal, selected);
+  parts.onResolved(found?.source ?? "none", principal.kind !== "none");
+  if (!found) return createPlatformContext(parts, actor, facts);
+  return createTenantContext(parts, { ...found, actor }, facts);
+}
+
+function selectedTenantId(values: readonly string[]): string | undefined {
+  const [value, ...more] = values;
+  if (value === undefined) return undefined;
+  if (more.length > 0 || !UUID.test(value)) throw new AppError("TENANT_INVALID_ID", "Invalid tenant ID format");
+  return value.toLowerCase();
+}
+
+function actorOf(principal: Principal): Actor {
+  switch (principal.kind) {
+    case "none":
+      return { kind: "anonymous", scopes: new Set(ANONYMOUS_SCOPES) };
+    case "platform":
+      return { kind: "platform", scopes: new Set(ALL_SCOPES) };
+    case "apiKey":
+      return { kind: "apiKey", apiKeyId: principal.key.id, scopes: new Set(storedScopes(principal.key.scopes)) };
+  }
+}
+
+interface Choice {
+  readonly tenant: TenantRecord;
+  readonly source: TenantSource;
+}
+
+/** @returns null for the platform administrator who names no tenant where there is no default one. */
+async function chooseTenant(
+  parts: ResolutionParts,
+  principal: Principal,
+  selected: string | undefined,
+): Promise<Choice | null> {
+  switch (principal.kind) {
+    case "apiKey":
+      return ownTenant(parts, principal.key.tenantId, selected);
+    case "platform":
+      if (selected !== undefined) return { tenant: await knownTenant(parts, selected), source: TENANT_SOURCES.HEADER };
+      return parts.defaultTenant ? activeDefault(parts) : null;
+    case "none":
+      if (selected !== undefined) {
+        if (!parts.trustTenantHeader) throw new AppError("UNAUTHENTICATED", "A credential is required");
+        return { tenant: await knownTenant(parts, selected), source: TENANT_SOURCES.HEADER };
+      }
+      if (!parts.defaultTenant) throw tenantRequired();
+      return mustHave(await activeDefault(parts));
+  }
+}
+
+async function ownTenant(parts: ResolutionParts, tenantId: string, selected: string | undefined): Promise<Choice> {
+  // Checked before the header's tenant is looked up: whether it exists is none of this caller's business.
+  if (selected !== undefined && selected !== tenantId) {
+    throw new AppError("TENANT_MISMATCH", "The credential does not belong to the tenant that X-Tenant-ID names");
+  }
+  const tenant = await parts.crossTenant.tenantById(tenantId);
+  if (!tenant) throw new AppError("UNAUTHENTICATED", "Invalid or inactive API key");
+  if (!tenant.active) throw new AppError("TENANT_INACTIVE", "The tenant is not active");
+  return { tenant, source: selected === undefined ? TENANT_SOURCES.API_KEY : TENANT_SOURCES.HEADER };
+}
+
+/** A tenant named by somebody who is not one of its own: inactive looks like missing. */
+async function knownTenant(parts: ResolutionParts, id: string): Promise<TenantRecord> {
+  const tenant = await parts.crossTenant.tenantById(id);
+  if (!tenant?.active) throw new AppError("TENANT_NOT_FOUND", "Tenant not found or inactive");
+  return tenant;
+}
+
+async function activeDefault(parts: ResolutionParts): Promise<Choice | null> {
+  const id = await parts.crossTenant.defaultTenantId();
+  const tenant = id === null ? null : await parts.crossTenant.tenantById(id);
+  return tenant?.active ? { tenant, source: TENANT_SOURCES.DEFAULT } : null;
+}
+
+function mustHave(choice: Choice | null): Choice {
+  if (!choice) throw tenantRequired();
+  return choice;
+}
+
+function tenantRequired(): AppError {
+  return new AppError("TENANT_REQUIRED", "Name a tenant: send an API key, or a token");
+}

@@ -1,0 +1,16 @@
+// The rows as services see them: types only, so that nothing here can reach the database.
+export type {
+  ApiKey as ApiKeyRow,
+  AuditEvent as AuditEventRow,
+  File as FileRow,
+  Integration as IntegrationRow,
+  MemoryLong as MemoryLongRow,
+  MemoryMedium as MemoryMediumRow,
+  MemoryShort as MemoryShortRow,
+  Message as MessageRow,
+  Notification as NotificationRow,
+  Session as SessionRow,
+  Task as TaskRow,
+  User as UserRow,
+} from "./generated/client/client.ts";
+export type { Prisma } from "./generated/client/client.ts";

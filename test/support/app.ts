@@ -1,0 +1,81 @@
+import { Writable } from "node:stream";
+import { openApp } from "../../src/app.ts";
+import type { App, AppOptions } from "../../src/app.ts";
+import { readConfig } from "../../src/config.ts";
+import { openLog } from "../../src/context/log.ts";
+import { newDatabase } from "./database.ts";
+import type { TestDatabase } from "./database.ts";
+import { sendTo } from "./send.ts";
+import type { Sender } from "./send.ts";
+import { tenantMaker } from "./tenants.ts";
+import type { TestTenant } from "./tenants.ts";
+
+export const PLATFORM_KEY = "test-platform-administrator-key-0123456789";
+
+export interface TestApp {
+  readonly app: App;
+  readonly url: string;
+  readonly database: TestDatabase;
+  /** Every log line so far, parsed. */
+  readonly logs: readonly Record<string, unknown>[];
+  /** The platform administrator, naming no tenant. */
+  readonly platform: Sender;
+  /** Nobody in particular: no credential at all. */
+  readonly anonymous: Sender;
+  /** A new tenant with an API key that may do everything, and a client that speaks as it. */
+  readonly newTenant: (options?: { readonly scopes?: readonly string[] }) => Promise<TestTenant>;
+  /** How many SQL statements tenants' clients sent while `work` ran. */
+  readonly countStatements: (work: () => Promise<unknown>) => Promise<number>;
+  readonly close: () => Promise<void>;
+}
+
+/** The real app on a free port over a database of its own. `settings` are environment variables. */
+export async function startApp(
+  settings: Readonly<Record<string, string>> = {},
+  options: Partial<AppOptions> = {},
+): Promise<TestApp> {
+  const database = await newDatabase();
+  const logs: Record<string, unknown>[] = [];
+  const config = readConfig({
+    PORT: "0",
+    DATABASE_URL: database.gatewayUrl,
+    DATABASE_OWNER_URL: database.ownerUrl,
+    ...settings,
+  });
+  const log = openLog({ logLevel: "debug" }, collectInto(logs));
+  const app = await openApp({
+    config,
+    gatewayUrl: database.gatewayUrl,
+    platformAdminKey: PLATFORM_KEY,
+    log,
+    ...options,
+  });
+  const url = `${app.url}/graphql`;
+  return {
+    app,
+    url,
+    database,
+    logs,
+    platform: sendTo(url, { "X-API-Key": PLATFORM_KEY }),
+    anonymous: sendTo(url, {}),
+    newTenant: tenantMaker(app, url),
+    async countStatements(work) {
+      const before = app.context.statements.count;
+      await work();
+      return app.context.statements.count - before;
+    },
+    async close() {
+      await app.close();
+      await database.drop();
+    },
+  };
+}
+
+function collectInto(logs: Record<string, unknown>[]): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      for (const line of chunk.toString().split("\n").filter(Boolean)) logs.push(JSON.parse(line));
+      done();
+    },
+  });
+}
