@@ -11,7 +11,9 @@ const BEGIN = "<!-- isolation: begin, written by `npm run isolation:table` -->";
 const END = "<!-- isolation: end -->";
 
 const results = z.strictObject({
-  tables: z.array(z.strictObject({ title: z.string(), columns: z.array(z.string()), rows: z.array(z.array(z.string())) })),
+  tables: z.array(
+    z.strictObject({ title: z.string(), columns: z.array(z.string()), rows: z.array(z.array(z.string())) }),
+  ),
 });
 
 /** One Markdown table, with its title above it. */
@@ -24,7 +26,8 @@ const { tables } = results.parse(JSON.parse(readFileSync(RESULTS, "utf8")));
 const document = readFileSync(DOCUMENT, "utf8");
 const [before, rest = ""] = document.split(BEGIN);
 const [, after] = rest.split(END);
-if (before === undefined || after === undefined) throw new Error(`${DOCUMENT} has lost its markers ${BEGIN} and ${END}`);
+if (before === undefined || after === undefined)
+  throw new Error(`${DOCUMENT} has lost its markers ${BEGIN} and ${END}`);
 
 const text = `${before}${BEGIN}\n\n${tables.map(tableOf).join("\n\n")}\n\n${END}${after}`;
 const style = await resolveConfig(DOCUMENT);

@@ -12,7 +12,9 @@ const SCHEMA_FILE = path.join(root, "schema.graphql");
 const CONTRACT_FILE = path.join(root, "test/contract/contract.graphql");
 const HEADER = "# Printed from src/resolvers by `npm run schema:print`; changes are made there.\n\n";
 
-const commands: Record<string, (schema: GraphQLSchema) => Promise<string[]> | string[]> = { print, check, breaking };
+type Command = (schema: GraphQLSchema) => Promise<string[]> | string[];
+
+const commands: Readonly<Record<string, Command>> = { print, check, breaking };
 
 /** Writes schema.graphql from the code. */
 function print(schema: GraphQLSchema): string[] {
@@ -44,8 +46,11 @@ async function breaking(schema: GraphQLSchema): Promise<string[]> {
 
 function schemaOnMain(): string | undefined {
   try {
-    const options = { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
-    return execFileSync("git", ["show", "main:schema.graphql"], options);
+    return execFileSync("git", ["show", "main:schema.graphql"], {
+      cwd: root,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
   } catch {
     // A source archive, a shallow clone of a branch, or a main before its first schema: nothing to compare with.
     return undefined;
@@ -61,7 +66,7 @@ if (command === undefined) {
   console.error(`usage: schema.ts ${Object.keys(commands).join(" | ")}`);
   process.exitCode = 2;
 } else {
-  const problems = await command(await buildAtriumSchema());
+  const problems = await command(buildAtriumSchema());
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) process.exitCode = 1;
 }
