@@ -5,7 +5,7 @@ import { stepNames } from "../../src/migrate/files.ts";
 import { deploy, status } from "../../src/migrate/migrate.ts";
 import { newDatabase, newEmptyDatabase } from "../support/database.ts";
 import { describeSchema, fingerprint } from "./legacy/catalogue.ts";
-import { connect, GATEWAY_ROLE, newLegacyDatabase, type LegacyDatabase, type Variant } from "./legacy/database.ts";
+import { connect, GATEWAY_ROLE, inServer, newLegacyDatabase, type LegacyDatabase, type Variant } from "./legacy/database.ts";
 import { IDS, LARGE_TEXT, writeLegacyRows } from "./legacy/rows.ts";
 
 const gatewayRole = GATEWAY_ROLE;
@@ -301,5 +301,24 @@ describe("adopt", () => {
     );
 
     expect(await fingerprint(database.old)).toEqual(before);
+  });
+
+  test("refuses when row-level security would bind old clients that may not be given the default tenant, unless there are none", async () => {
+    const database = await legacyDatabase("A");
+    const owner = new URL(database.url).username;
+    await inServer(database.superuserUrl, [`REVOKE SET ON PARAMETER app.tenant_id FROM ${owner}`]);
+    const before = await fingerprint(database.old);
+
+    for (const dryRun of [true, false]) {
+      await expect(adopt(database.url, { gatewayRole, dryRun })).rejects.toThrow(
+        `GRANT SET ON PARAMETER app.tenant_id TO ${owner}`,
+      );
+    }
+    expect(await fingerprint(database.old)).toEqual(before);
+
+    expect(await adopt(database.url, { gatewayRole, clientRoles: [] })).toMatchObject({
+      changed: true,
+      clientRoles: [],
+    });
   });
 });

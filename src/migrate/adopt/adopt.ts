@@ -3,7 +3,7 @@ import { stepNames } from "../files.ts";
 import { deploy } from "../migrate.ts";
 import { readLedger } from "./ledger.ts";
 import { findClientRoles } from "./old-clients.ts";
-import { nothingToDo, rehearse } from "./outcome.ts";
+import { nothingToAdopt, rehearse } from "./outcome.ts";
 import { preflight } from "./preflight.ts";
 import { trackProgress, type Progress } from "./progress.ts";
 import { recogniseLegacy } from "./recognise.ts";
@@ -57,18 +57,19 @@ async function adoptOn(client: pg.Client, options: AdoptOptions, progress: Progr
   const found = await recognise(client);
   if (found === "current" || found === "empty") {
     const applied = await appliedSteps(client);
-    return nothingToDo(
+    return nothingToAdopt(
       found,
       options.dryRun === true,
       stepNames().filter((step) => !applied.has(step)),
     );
   }
   const tables = await tablesThere(client);
-  await preflight(client, tables, options.gatewayRole);
   const clientRoles = await findClientRoles(client, tables, options.gatewayRole, options.clientRoles);
+  const subject = { found, tables, clientRoles };
+  await preflight(client, subject, options.gatewayRole);
   progress.say("look", `found ${found}`);
-  if (options.dryRun === true) return rehearse(client, { found, tables, clientRoles });
-  await expand(client, { found, tables, clientRoles }, options, progress);
+  if (options.dryRun === true) return rehearse(client, subject);
+  await expand(client, subject, options, progress);
   return carryOn(client, false, options, progress);
 }
 

@@ -1,6 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
 import pg from "pg";
-import { defaultTenant } from "./ledger.ts";
 import { AdoptError, type ClientRole } from "./report.ts";
 
 const IDLE_PATIENCE_MS = 30_000;
@@ -54,26 +53,24 @@ export async function describeRoles(client: pg.Client, names: readonly string[])
   return rows;
 }
 
-/** The statement that gives a role's new connections to this database the default tenant. */
-export async function defaultTenantStatement(client: pg.Client, role: string, tenantId: string): Promise<string> {
-  const { rows } = await client.query<{ statement: string }>(
-    "SELECT format('ALTER ROLE %I IN DATABASE %I SET app.tenant_id = %L', $1::text, current_database(), $2::text) AS statement",
-    [role, tenantId],
-  );
-  return rows[0]?.statement ?? "";
-}
-
-/** Gives the roles' new connections the default tenant, where the owner may. Call inside a transaction. */
+/**
+ * Gives the roles' new connections to this database the default tenant. Call inside a transaction.
+ *
+ * @throws AdoptError when row-level security would bind a role that may not be given it.
+ */
 export async function setDefaultTenant(client: pg.Client, roles: readonly string[], tenantId: string): Promise<void> {
-  for (const role of roles) {
-    const statement = await defaultTenantStatement(client, role, tenantId);
+  for (const { name, bypassesRowSecurity } of await describeRoles(client, roles)) {
+    const { rows } = await client.query<{ statement: string }>(
+      "SELECT format('ALTER ROLE %I IN DATABASE %I SET app.tenant_id = %L', $1::text, current_database(), $2::text) AS statement",
+      [name, tenantId],
+    );
     await client.query("SAVEPOINT before_role");
     try {
-      await client.query(statement);
+      await client.query(rows[0]?.statement ?? "");
       await client.query("RELEASE SAVEPOINT before_role");
     } catch (error) {
-      if (!isRefused(error)) throw error;
-      // Only a superuser may change another role; the report asks the operator to.
+      // A role that row-level security does not bind can do without: it gets the tenant at its first write.
+      if (!isRefused(error) || !bypassesRowSecurity) throw error;
       await client.query("ROLLBACK TO SAVEPOINT before_role");
     }
   }
@@ -82,7 +79,7 @@ export async function setDefaultTenant(client: pg.Client, roles: readonly string
 /**
  * Connections that are older than the roles' setting lack the default tenant, and what they insert would fail. This trigger gives
  * it to them at their first write: statement triggers run before a column's default is computed. It concerns the clients' roles alone.
- * Call inside the transaction that raises the walls.
+ * Roles that bypass row-level security keep their connections thanks to it. Call inside the transaction that raises the walls.
  */
 export async function giveOldConnectionsTheirTenant(
   client: pg.Client,
@@ -137,22 +134,13 @@ export async function endConnectionsWithoutTenant(
   }
 }
 
-/** What remains for the operator to do or to know about the clients' roles. */
+/** What the operator has to know about the clients' roles. */
 export async function roleWarnings(client: pg.Client, roles: readonly ClientRole[]): Promise<string[]> {
-  const warnings: string[] = [];
-  const tenantId = await defaultTenant(client);
   const { rows } = await client.query<{ tenants: number }>("SELECT count(*)::int AS tenants FROM tenants");
-  const hasMoreTenants = (rows[0]?.tenants ?? 0) > 1;
-  for (const role of roles) {
-    if (!role.hasDefaultTenant) {
-      const statement = await defaultTenantStatement(client, role.name, tenantId);
-      warnings.push(`The role ${role.name} could not be given the default tenant. As a superuser, run: ${statement};`);
-    }
-    if (hasMoreTenants && !role.bypassesRowSecurity) {
-      warnings.push(`Row-level security binds the role ${role.name}: its old clients reach the default tenant only.`);
-    }
-  }
-  return warnings;
+  if ((rows[0]?.tenants ?? 0) <= 1) return [];
+  return roles
+    .filter((role) => !role.bypassesRowSecurity)
+    .map(({ name }) => `Row-level security binds the role ${name}: its old clients reach the default tenant only.`);
 }
 
 function isRefused(error: unknown): boolean {

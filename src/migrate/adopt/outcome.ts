@@ -16,14 +16,24 @@ const NO_WORK = {
   rowsPerSecond: null,
 };
 
-/** The report on a database that needs no adoption. */
-export function nothingToDo(found: "current" | "empty", dryRun: boolean, pendingSteps: readonly string[]): AdoptReport {
-  const isEmpty = found === "empty";
-  const plan = isEmpty
-    ? "The database has none of the predecessor's tables: there is nothing to adopt. `atrium migrate deploy` makes the tables."
-    : "The database is current: nothing is changed.";
-  const later = `It lacks later steps, which \`atrium migrate deploy\` applies: ${pendingSteps.join(", ")}.`;
-  return { ...NO_WORK, found, dryRun, plan: [plan], warnings: isEmpty || pendingSteps.length === 0 ? [] : [later] };
+/** The report on a database that needs no adoption; steps of later releases may still be due. */
+export function nothingToAdopt(
+  found: "current" | "empty",
+  dryRun: boolean,
+  pendingSteps: readonly string[],
+): AdoptReport {
+  const report = { ...NO_WORK, found, dryRun, warnings: [] };
+  if (found === "empty") {
+    const plan =
+      "It has none of the predecessor's tables: there is nothing to adopt. `atrium migrate deploy` makes the tables.";
+    return { ...report, plan: [plan] };
+  }
+  if (pendingSteps.length === 0) return { ...report, plan: ["The database is current: nothing is changed."] };
+  return {
+    ...report,
+    changed: !dryRun,
+    plan: [`The database is adopted already. Later steps are applied: ${pendingSteps.join(", ")}.`],
+  };
 }
 
 /** What an adoption would do, without doing it. Reads every row once. */

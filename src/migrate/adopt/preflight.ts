@@ -1,4 +1,5 @@
 import type pg from "pg";
+import type { Subject } from "./ledger.ts";
 import { AdoptError } from "./report.ts";
 
 /**
@@ -6,7 +7,11 @@ import { AdoptError } from "./report.ts";
  *
  * @throws AdoptError with everything that is missing, and how to grant it.
  */
-export async function preflight(client: pg.Client, tables: readonly string[], gatewayRole: string): Promise<void> {
+export async function preflight(
+  client: pg.Client,
+  { tables, clientRoles }: Subject,
+  gatewayRole: string,
+): Promise<void> {
   const { rows } = await client.query<{ problem: string }>(
     `SELECT format('The gateway''s role %I does not exist: CREATE ROLE %I LOGIN PASSWORD ''…''', $2::text, $2::text) AS problem
        WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $2)
@@ -28,9 +33,17 @@ export async function preflight(client: pg.Client, tables: readonly string[], ga
      SELECT format('%I may not make a schema: GRANT CREATE ON DATABASE %I TO %I', current_user, current_database(), current_user)
        WHERE NOT has_database_privilege(current_user, current_database(), 'CREATE') AND to_regnamespace('atrium') IS NULL
      UNION ALL
+     SELECT format('Row-level security will bind the role %I, and %I may not give it the default tenant. As a superuser: '
+                   'GRANT SET ON PARAMETER app.tenant_id TO %I (or let adopt know that no old clients use it)', r.rolname, current_user, current_user)
+       FROM pg_roles AS r JOIN pg_roles AS me ON me.rolname = current_user
+       WHERE r.rolname = ANY ($3) AND NOT r.rolsuper AND NOT r.rolbypassrls AND NOT me.rolsuper
+         AND NOT (has_parameter_privilege('app.tenant_id', 'SET') AND (r.oid = me.oid OR me.rolcreaterole))
+     UNION ALL
+     SELECT format('There is no role %I for old clients', n) FROM unnest($3::text[]) AS n WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)
+     UNION ALL
      SELECT 'PostgreSQL ' || current_setting('server_version') || ' is too old; 15 is the first that will do'
        WHERE current_setting('server_version_num')::int < 150000`,
-    [tables, gatewayRole],
+    [tables, gatewayRole, clientRoles],
   );
   if (rows.length === 0) return;
   throw new AdoptError(

@@ -60,7 +60,7 @@ export interface AdoptProgress {
 export interface AdoptOptions {
   /** The role of DATABASE_URL; it gets its rights at the end, and must not be one of the old clients' roles. */
   readonly gatewayRole: string;
-  /** Roles of the old clients; found by their rights on the tables when left out. */
+  /** Roles of the old clients; found by their rights on the tables when left out. An empty list: there are none to be served. */
   readonly clientRoles?: readonly string[] | undefined;
   /** Only look: nothing at all is changed. */
   readonly dryRun?: boolean | undefined;

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
@@ -43,7 +44,8 @@ export async function newLegacyDatabase(
   as: "owner" | "superuser" = "owner",
 ): Promise<LegacyDatabase> {
   const database = await newEmptyDatabase();
-  const url = as === "owner" ? database.ownerUrl : database.superuserUrl;
+  const role = as === "superuser" ? undefined : await newOwner(database.superuserUrl);
+  const url = role === undefined ? database.superuserUrl : withUser(database.superuserUrl, role);
   const old = await connect(url);
   await old.query(ddl(BASE[variant]));
   await writeRows(old);
@@ -55,8 +57,45 @@ export async function newLegacyDatabase(
     drop: async () => {
       await old.end().catch(() => undefined);
       await database.drop();
+      if (role !== undefined) await dropOwner(database.superuserUrl, role);
     },
   };
+}
+
+/** Makes a role of its own for the database, and gives it the database and the right to have a tenant by default. */
+async function newOwner(superuserUrl: string): Promise<string> {
+  const role = `backend_${randomUUID().replaceAll("-", "")}`;
+  const database = new URL(superuserUrl).pathname.slice(1);
+  await inServer(superuserUrl, [
+    `CREATE ROLE ${role} LOGIN PASSWORD '${role}'`,
+    `ALTER DATABASE ${database} OWNER TO ${role}`,
+    `GRANT SET ON PARAMETER app.tenant_id TO ${role}`,
+  ]);
+  return role;
+}
+
+async function dropOwner(superuserUrl: string, role: string): Promise<void> {
+  await inServer(superuserUrl, [`REVOKE SET ON PARAMETER app.tenant_id FROM ${role}`, `DROP ROLE ${role}`]);
+}
+
+/** Runs statements about roles one test file at a time: a parameter's rights are one row for the whole server. */
+export async function inServer(superuserUrl: string, statements: readonly string[]): Promise<void> {
+  const server = new URL(superuserUrl);
+  server.pathname = "/postgres";
+  const client = await connect(server.toString());
+  try {
+    await client.query("SELECT pg_advisory_lock(1)");
+    for (const statement of statements) await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+function withUser(connectionString: string, role: string): string {
+  const url = new URL(connectionString);
+  url.username = role;
+  url.password = role;
+  return url.toString();
 }
 
 /** Opens a connection that survives being ended by the server: its next statement fails, the process does not. */

@@ -24,7 +24,10 @@ export const LARGE_TEXT = "Perché no? 日本語 🙂 ".repeat(50_000); // more 
  *
  * @param hasOrphans whether the variant allows a short-term memory without its session (it does where no foreign key forbids it).
  */
-export async function writeLegacyRows(client: pg.Client, { hasOrphans }: { hasOrphans: boolean }): Promise<void> {
+export async function writeLegacyRows(
+  client: pg.Client,
+  { hasOrphans, hasFiles = true }: { hasOrphans: boolean; hasFiles?: boolean },
+): Promise<void> {
   await client.query(
     `INSERT INTO sessions (id, name, created_at, updated_at, metadata, title, description, status, archived_at) VALUES
       ($1, 'Riunione: caffè ☕', '2025-01-02 03:04:05.123456+00', '2025-01-03 03:04:05.999999+00', '{"day": "2025-01-02"}', 'Perché', NULL, 'active', NULL),
@@ -51,12 +54,14 @@ export async function writeLegacyRows(client: pg.Client, { hasOrphans }: { hasOr
       ($3, $4, 'user', $5, '2025-02-02 00:00:00.123+00', '{}')`,
     [IDS.oddRole, IDS.loudRole, IDS.large, IDS.plain, LARGE_TEXT],
   );
-  await client.query(
-    `INSERT INTO files (id, session_id, filename, filepath, mime_type, uploaded_at, metadata) VALUES
-      (gen_random_uuid(), $1, 'relazione è.pdf', 'uploads/x/relazione è.pdf', 'application/pdf', '2025-03-03 00:00:00.5005+00', '{}'),
-      (gen_random_uuid(), $2, 'no time.txt', 'uploads/y/no time.txt', NULL, NULL, NULL)`,
-    [IDS.plain, IDS.untimed],
-  );
+  if (hasFiles) {
+    await client.query(
+      `INSERT INTO files (id, session_id, filename, filepath, mime_type, uploaded_at, metadata) VALUES
+        (gen_random_uuid(), $1, 'relazione è.pdf', 'uploads/x/relazione è.pdf', 'application/pdf', '2025-03-03 00:00:00.5005+00', '{}'),
+        (gen_random_uuid(), $2, 'no time.txt', 'uploads/y/no time.txt', NULL, NULL, NULL)`,
+      [IDS.plain, IDS.untimed],
+    );
+  }
   await client.query(
     `INSERT INTO memory_short (session_id, context_data, expires_at) VALUES ($1, '{"message_count": 2}', now() + interval '1 hour')`,
     [IDS.plain],
