@@ -22,6 +22,7 @@ const SUPERUSER = "postgres";
 const OWNER = "atrium_owner";
 const GATEWAY = "atrium_gateway";
 const DATABASE = "atrium";
+const PORT_LINE = 3; // of postmaster.pid, counted from 0
 const SILENCE_MS = 2_000; // whatever takes longer says so
 const NOT_DURABLE = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"];
 
@@ -76,28 +77,44 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const server = await saying(onProgress, "Starting PostgreSQL; after a crash it first recovers its data", () =>
       superviseServer({ folder, runAs, program, flags, onProgress }),
     );
-    const address = (user: string, password: string, database: string): string =>
-      `postgresql://${user}:${password}@127.0.0.1:${server.port}/${database}?sslmode=disable`;
     async function stop(): Promise<void> {
       await saying(onProgress, "Stopping PostgreSQL", () => server.stop());
       unlock();
     }
     try {
-      await prepareDatabase(address(SUPERUSER, passwords.superuser, "postgres"), passwords);
+      await prepareDatabase(addressOf(server.port, SUPERUSER, passwords.superuser, "postgres"), passwords);
     } catch (error) {
       await stop();
       throw error;
     }
-    return {
-      gatewayUrl: address(GATEWAY, passwords.gateway, DATABASE),
-      ownerUrl: address(OWNER, passwords.owner, DATABASE),
-      superuserUrl: address(SUPERUSER, passwords.superuser, DATABASE),
-      stop,
-    };
+    return { ...addressesAt(server.port, passwords), stop };
   } catch (error) {
     unlock();
     throw error;
   }
+}
+
+/**
+ * The addresses of the embedded PostgreSQL that a running gateway has started on this data folder, for commands beside it.
+ *
+ * @throws when none has been made there, or it is not running.
+ */
+export function findRunningPostgres(dataDir: string): Omit<EmbeddedPostgres, "stop"> {
+  const port = readFileSync(path.join(dataDir, "postgres", "postmaster.pid"), "utf8").split("\n")[PORT_LINE];
+  const passwords = Passwords.parse(JSON.parse(readFileSync(path.join(dataDir, "postgres.json"), "utf8")));
+  return addressesAt(Number(port), passwords);
+}
+
+function addressesAt(port: number, passwords: Passwords): Omit<EmbeddedPostgres, "stop"> {
+  return {
+    gatewayUrl: addressOf(port, GATEWAY, passwords.gateway, DATABASE),
+    ownerUrl: addressOf(port, OWNER, passwords.owner, DATABASE),
+    superuserUrl: addressOf(port, SUPERUSER, passwords.superuser, DATABASE),
+  };
+}
+
+function addressOf(port: number, user: string, password: string, database: string): string {
+  return `postgresql://${user}:${password}@127.0.0.1:${port}/${database}?sslmode=disable`;
 }
 
 /** Made aside and moved into place when it is whole, so that a start which was killed half-way leaves nothing that looks finished. */

@@ -1,0 +1,34 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import type { Config } from "../config.ts";
+import { newSecret } from "../context/crypto.ts";
+
+/** What the installation keeps to itself. */
+export interface Secrets {
+  /** The platform administrator's key. */
+  readonly platformAdminKey: string;
+  /** 32 bytes in base64 that wrap the tenants' data keys. */
+  readonly masterKey: string;
+}
+
+/** The secrets from the settings; those not set are made on the first start and kept in the data folder, readable by their owner alone. */
+export function readOrMakeSecrets(config: Pick<Config, "dataDir" | "platformAdminKey" | "masterKey">): Secrets {
+  return {
+    platformAdminKey: config.platformAdminKey ?? readOrMake(config.dataDir, "platform-admin.key"),
+    masterKey: config.masterKey ?? readOrMake(config.dataDir, "master.key"),
+  };
+}
+
+function readOrMake(dataDir: string, name: string): string {
+  const file = path.join(dataDir, name);
+  if (!existsSync(file)) {
+    mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+    // Written aside and renamed, so that a start that is killed here leaves no half-written secret.
+    writeFileSync(`${file}.new`, `${newSecret()}\n`, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+  chmodSync(file, 0o600);
+  const secret = readFileSync(file, "utf8").trim();
+  if (secret === "") throw new Error(`${file} is empty. Put its content back, or remove it to have a new secret made.`);
+  return secret;
+}
