@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 /** The folder of package.json. */
@@ -34,11 +34,10 @@ export function markFresh(output, inputs) {
  * A hash of the names and contents of files.
  *
  * @param {string[]} inputs files and folders, relative to the root
- * @param {(file: string) => boolean} [counts] absolute name; every file counts unless this says otherwise
  */
-export function hashOf(inputs, counts = () => true) {
+export function hashOf(inputs) {
   const hash = createHash("sha256");
-  for (const file of inputs.flatMap((input) => filesOf(path.join(root, input))).filter(counts)) {
+  for (const file of inputs.flatMap((input) => filesOf(path.resolve(root, input)))) {
     hash
       .update(`${path.relative(root, file)}\0`)
       .update(readFileSync(file))
@@ -86,11 +85,8 @@ export function prepare(step) {
  * @returns {string[]} in the same order everywhere
  */
 function filesOf(start) {
-  try {
-    const entries = readdirSync(start, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return entries.flatMap((entry) => filesOf(path.join(start, entry.name)));
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOTDIR") return [start];
-    throw error;
-  }
+  if (!statSync(start).isDirectory()) return [start];
+  return readdirSync(start)
+    .sort()
+    .flatMap((name) => filesOf(path.join(start, name)));
 }
