@@ -1,5 +1,6 @@
 import { openApp } from "./app.ts";
 import type { App } from "./app.ts";
+import { roleOf } from "./cli/command.ts";
 import { ConfigError, readConfig, readEnvironment } from "./config.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./embedded/database.ts";
@@ -54,11 +55,6 @@ async function stop(running: Running, signal: string): Promise<void> {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-/** The role under which the gateway connects; the migrations give it its rights. */
-function roleOf(gatewayUrl: string): string {
-  return decodeURIComponent(new URL(gatewayUrl).username);
 }
 
 /** What is wrong, a line each, without a stack: whoever starts the gateway is not its developer. */
