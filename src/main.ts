@@ -21,7 +21,9 @@ async function run(): Promise<void> {
   try {
     const config = readConfig(readEnvironment());
     const running = await start(config);
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void stop(running, signal));
+    let stopping: Promise<void> | undefined;
+    // Not once(): a second Ctrl-C while stopping would end the process at once and leave PostgreSQL behind.
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (stopping ??= stop(running, signal)));
   } catch (error) {
     for (const line of describe(error)) process.stderr.write(`${line}\n`);
     process.exitCode = 1;
