@@ -47,6 +47,8 @@ export interface ListIdentity {
   /** Unique among all lists, with the parent's id where there is one: `messages/<session id>`. */
   readonly list: string;
   readonly order: ListOrder;
+  /** The platform's own list: its cursors belong to no tenant, because whoever pages it may name one, another or none. */
+  readonly isPlatforms?: boolean;
 }
 
 const sortValue = z.union([z.string(), z.number()]);
@@ -81,7 +83,7 @@ export function planPage(ctx: TenantContext, identity: ListIdentity, args: PageA
   }
   const cursor = isBackward ? before : after;
   const beyond =
-    cursor == null ? undefined : readCursor(ctx.tenant.id, identity, cursor, isBackward ? "before" : "after");
+    cursor == null ? undefined : readCursor(listTag(ctx, identity), identity, cursor, isBackward ? "before" : "after");
   return { size, isBackward, beyond };
 }
 
@@ -114,7 +116,7 @@ export function pageFrom<Row extends { readonly id: string }>(
   const hasMore = read.length > plan.size;
   const kept = read.slice(0, plan.size);
   const nodes = plan.isBackward ? kept.reverse() : kept;
-  const tag = listTag(ctx.tenant.id, identity);
+  const tag = listTag(ctx, identity);
   const edges = nodes.map((node) => ({ cursor: writeCursor(tag, identity.order, node), node }));
   return {
     edges,
@@ -189,8 +191,8 @@ export function definePageLoader<Row extends { readonly id: string }, Filter = u
   };
 }
 
-function listTag(tenantId: string, { list, order }: ListIdentity): string {
-  const text = [tenantId, list, order.field, order.direction].join("\n");
+function listTag(ctx: TenantContext, { list, order, isPlatforms = false }: ListIdentity): string {
+  const text = [isPlatforms ? "platform" : ctx.tenant.id, list, order.field, order.direction].join("\n");
   return createHash("sha256").update(text).digest("base64url").slice(0, LIST_TAG_LENGTH);
 }
 
@@ -200,11 +202,11 @@ function writeCursor(tag: string, order: ListOrder, row: { readonly id: string }
   return Buffer.from(JSON.stringify(place)).toString("base64url");
 }
 
-function readCursor(tenantId: string, identity: ListIdentity, cursor: string, path: string): Place {
+function readCursor(tag: string, identity: ListIdentity, cursor: string, path: string): Place {
   const content = cursorContent.safeParse(parseJson(Buffer.from(cursor, "base64url").toString()));
   const isRightKind = content.success && typeof content.data[1] === (isInstant(identity.order) ? "number" : "string");
   // A cursor of another tenant, of another list and pure nonsense get one answer.
-  if (!content.success || !isRightKind || content.data[0] !== listTag(tenantId, identity) || !isSane(content.data[1])) {
+  if (!content.success || !isRightKind || content.data[0] !== tag || !isSane(content.data[1])) {
     throw badInput({ path, message: "is not a cursor of this list" });
   }
   return { value: content.data[1], id: content.data[2] };
