@@ -1,0 +1,38 @@
+import { defineLoader } from "../context/loaders.ts";
+import type { UserRow } from "../context/rows.ts";
+import type { TenantContext } from "../context/tenant-context.ts";
+import { wordOf } from "./stored-words.ts";
+
+export const USER_ROLES = { OWNER: "owner", ADMIN: "admin", USER: "user", VIEWER: "viewer" } as const;
+export type UserRole = (typeof USER_ROLES)[keyof typeof USER_ROLES];
+
+const TIME_ZONE_DEFAULT = "UTC";
+const SECRETS = {
+  passwordHash: true,
+  emailVerificationToken: true,
+  passwordResetToken: true,
+  passwordResetExpires: true,
+} as const;
+
+/** A person without what only signing in needs. */
+export type Person = Omit<UserRow, keyof typeof SECRETS>;
+
+/** The owners of things, by id. Who may see a thing may see whose it is, so no scope beyond the thing's own is asked for. */
+export const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
+  const rows: Person[] = await ctx.db.user.findMany({ where: { id: { in: [...ids] } }, omit: SECRETS });
+  return new Map(rows.map((row) => [row.id, row]));
+});
+
+/** A role that nobody knows gets the least that a role can mean. */
+export function roleOf(user: Pick<Person, "role">): UserRole {
+  return wordOf(USER_ROLES, user.role, USER_ROLES.VIEWER);
+}
+
+/** The person's IANA time zone; UTC where the stored one is missing or unknown to this machine. */
+export function timeZoneOf(user: Pick<Person, "timezone">): string {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: user.timezone ?? TIME_ZONE_DEFAULT }).resolvedOptions().timeZone;
+  } catch {
+    return TIME_ZONE_DEFAULT;
+  }
+}
