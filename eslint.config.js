@@ -45,7 +45,8 @@ export default defineConfig(
       "no-console": "error",
       "no-restricted-properties": ["error", readsEnvironment, seesAllTenants],
       "no-warning-comments": ["error", { terms: ["todo", "fixme", "xxx"] }],
-      eqeqeq: "error",
+      // `== null` is how an input of GraphQL is asked whether it is absent or null.
+      eqeqeq: ["error", "always", { null: "ignore" }],
     },
   },
   {
