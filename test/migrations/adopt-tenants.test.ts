@@ -33,7 +33,7 @@ describe.each(["v1", "v2"] as const)("adopting the multi-tenant release %s", (va
   });
 
   async function rowsOf(sql: string, values: unknown[] = []): Promise<unknown[]> {
-    return (await superuser.query(sql, values)).rows;
+    return (await superuser.query<Record<string, unknown>>(sql, values)).rows;
   }
 
   test("leaves the same schema, walls and rights as a new database has", async () => {

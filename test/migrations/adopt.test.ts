@@ -5,7 +5,14 @@ import { stepNames } from "../../src/migrate/files.ts";
 import { deploy, status } from "../../src/migrate/migrate.ts";
 import { newDatabase, newEmptyDatabase } from "../support/database.ts";
 import { describeSchema, fingerprint } from "./legacy/catalogue.ts";
-import { connect, GATEWAY_ROLE, inServer, newLegacyDatabase, type LegacyDatabase, type Variant } from "./legacy/database.ts";
+import {
+  connect,
+  GATEWAY_ROLE,
+  inServer,
+  newLegacyDatabase,
+  type LegacyDatabase,
+  type Variant,
+} from "./legacy/database.ts";
 import { IDS, LARGE_TEXT, writeLegacyRows } from "./legacy/rows.ts";
 
 const gatewayRole = GATEWAY_ROLE;

@@ -1,7 +1,7 @@
 import type pg from "pg";
 import { stepNames } from "../files.ts";
 import { deploy } from "../migrate.ts";
-import { readLedger } from "./ledger.ts";
+import { closeLedger, readLedger } from "./ledger.ts";
 import { findClientRoles } from "./old-clients.ts";
 import { nothingToAdopt, rehearse } from "./outcome.ts";
 import { preflight } from "./preflight.ts";
@@ -42,9 +42,23 @@ export async function adopt(ownerUrl: string, options: AdoptOptions): Promise<Ad
   } finally {
     await client.end();
   }
-  // Steps of later releases; the connection above has let go of the lock that deploy takes.
-  if (report.changed) await deploy(ownerUrl, { gatewayRole: options.gatewayRole });
+  if (report.changed) {
+    // Steps of later releases, and the gateway's rights. The connection above has let go of the lock that deploy takes.
+    await deploy(ownerUrl, { gatewayRole: options.gatewayRole });
+    await close(ownerUrl);
+    progress.say("verify", "done");
+  }
   return report;
+}
+
+/** From here on the adoption counts as done; until here, the next run takes it up again. */
+async function close(ownerUrl: string): Promise<void> {
+  const client = await openSession(ownerUrl, false);
+  try {
+    if ((await readLedger(client)) !== undefined) await closeLedger(client);
+  } finally {
+    await client.end();
+  }
 }
 
 async function adoptOn(client: pg.Client, options: AdoptOptions, progress: Progress): Promise<AdoptReport> {

@@ -149,6 +149,6 @@ export async function keepReport(client: pg.Client, report: AdoptReport): Promis
 /** Closes the record; the report stays in it. */
 export async function closeLedger(client: pg.Client): Promise<void> {
   await client.query(
-    "UPDATE atrium.adoption SET finished_at = now(); DROP TABLE IF EXISTS atrium.adoption_progress, atrium.adoption_writes",
+    "UPDATE atrium.adoption SET finished_at = now() WHERE finished_at IS NULL; DROP TABLE IF EXISTS atrium.adoption_progress, atrium.adoption_writes",
   );
 }

@@ -1,5 +1,4 @@
 import type pg from "pg";
-import { grantGateway } from "../migrate.ts";
 import { fillTable, type FillOptions } from "./fill.ts";
 import * as ledgers from "./ledger.ts";
 import { exclusively, inTransaction, type LockWatch } from "./locks.ts";
@@ -132,7 +131,6 @@ async function change(work: Work): Promise<void> {
     progress.say("switch", "changing the keys");
     for (const step of STEPS.switch) await applyStep(client, step);
     await oldClients.giveOldConnectionsTheirTenant(client, owned, ledger.clientRoles, tenantId);
-    await grantGateway(client, options.gatewayRole);
     progress.say("switch", "the keys are changed");
   });
   await ledgers.noteTimes(client, watch.longestMs, 0);
@@ -147,7 +145,7 @@ async function endOldConnections({ client, ledger, progress }: Work): Promise<vo
   await client.query("UPDATE atrium.adoption SET connections_ended = connections_ended + $1", [ended]);
 }
 
-/** Proves that no row was lost, keeps the report, and puts the books away. */
+/** Proves that no row was lost, keeps the report, and stops counting. */
 async function finish(
   client: pg.Client,
   isResumed: boolean,
@@ -164,8 +162,7 @@ async function finish(
     await ledgers.keepReport(client, report);
   }
   await writes.stopCountingWrites(client, watch, ledger.tables);
-  await ledgers.closeLedger(client);
-  progress.say("verify", "done");
+  progress.say("verify", "giving the gateway its rights");
   return { ...report, resumed: isResumed, longestLockMs: Math.max(report.longestLockMs, watch.longestMs) };
 }
 
