@@ -6,6 +6,7 @@ import type { Logger } from "./context/log.ts";
 import type { WallSwitches } from "./context/tenant-client.ts";
 import type { Clock } from "./context/tenant-context.ts";
 import { openHttpServer } from "./http/server.ts";
+import { expectedMigration } from "./migrate/migrate.ts";
 import { buildAtriumSchema } from "./resolvers/index.ts";
 
 export interface AppOptions {
@@ -37,6 +38,7 @@ export async function openApp(options: AppOptions): Promise<App> {
     gatewayUrl: options.gatewayUrl,
     poolMax: config.databasePoolMax,
     preparedStatements: config.preparedStatements,
+    expectedMigration: expectedMigration(),
     platformAdminKey: options.platformAdminKey,
     defaultTenant: config.defaultTenant,
     trustTenantHeader: config.trustTenantHeader,

@@ -1,6 +1,7 @@
 import type pg from "pg";
 import { openCrossTenant } from "./cross-tenant.ts";
 import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
+import { openIsolation } from "./isolation-probe.ts";
 import type { Logger } from "./log.ts";
 import { openPool } from "./prisma.ts";
 import type { ResolutionParts } from "./request.ts";
@@ -14,6 +15,8 @@ export interface AppContextOptions {
   readonly gatewayUrl: string;
   readonly poolMax: number;
   readonly preparedStatements: boolean;
+  /** The last migration of this version, which the database must have. */
+  readonly expectedMigration: string;
   readonly platformAdminKey: string;
   readonly defaultTenant: boolean;
   readonly trustTenantHeader: boolean;
@@ -67,15 +70,17 @@ export function openAppContext(options: AppContextOptions): AppContext {
     background.add(work);
   }
 
+  const clients = openTenantClients(pool, {
+    preparedStatements: options.preparedStatements,
+    statements,
+    walls: options.walls,
+  });
   return {
     pool,
     crossTenant,
     statements,
-    clients: openTenantClients(pool, {
-      preparedStatements: options.preparedStatements,
-      statements,
-      walls: options.walls,
-    }),
+    clients,
+    isolation: openIsolation({ pool, clients, crossTenant, expectedMigration: options.expectedMigration }),
     platformAdminKey: options.platformAdminKey,
     defaultTenant: options.defaultTenant,
     trustTenantHeader: options.trustTenantHeader,

@@ -6,7 +6,7 @@ import { translateDatabaseError } from "./database-errors.ts";
 import { tenantPool } from "./tenant-pool.ts";
 
 // Everything in this file may see more than one tenant. Row-level security binds the gateway's role here as everywhere: what crosses a
-// tenant's border are five functions in the database (schema `atrium`), each of which answers one question.
+// tenant's border are a few functions in the database (schema `atrium`), each of which answers one question.
 
 const CACHE_TTL_MS = 10_000; // a bound for the day on which notices are lost unnoticed; revocation itself does not wait for it
 const CACHE_MAX = 10_000;
@@ -112,6 +112,10 @@ export interface CrossTenant {
   readonly createTenant: (tenant: NewTenant) => Promise<TenantRecord>;
   /** @returns null when there is no such tenant. @throws CONFLICT when the name is taken. */
   readonly updateTenant: (id: string, changes: TenantChanges) => Promise<TenantRecord | null>;
+  /** Makes a tenant for the isolation probe, which no list shows; also removes those that a killed probe left. @returns its id. */
+  readonly createCanary: () => Promise<string>;
+  /** Removes such a tenant with all of its rows; never another one. @returns false when there is no such canary. */
+  readonly deleteCanary: (id: string) => Promise<boolean>;
   /** Forgets what is cached: something was revoked, here or in another process. */
   readonly forget: () => void;
   /** While off, nothing is cached: notices of revocation do not arrive. */
@@ -192,6 +196,19 @@ export function openCrossTenant(pool: pg.Pool): CrossTenant {
       const { rows } = await query.catch(translateTaken);
       tenants.delete(id);
       return rows.length === 0 ? null : tenantRow.parse(rows[0]);
+    },
+    async createCanary() {
+      const { rows } = await pool
+        .query<{ id: string }>("SELECT atrium.create_canary() AS id")
+        .catch(translateDatabaseError);
+      const [made] = rows;
+      if (!made) throw new Error("atrium.create_canary() answered nothing");
+      return made.id;
+    },
+    async deleteCanary(id) {
+      const query = pool.query<{ found: boolean }>("SELECT atrium.delete_canary($1) AS found", [id]);
+      const { rows } = await query.catch(translateDatabaseError);
+      return rows[0]?.found === true;
     },
     forget,
     setCaching(isOn) {

@@ -1,5 +1,6 @@
 import { AppError } from "../errors.ts";
 import type { CrossTenant, TenantRecord } from "./cross-tenant.ts";
+import type { Isolation } from "./isolation-probe.ts";
 import { newLoaders } from "./loaders.ts";
 import type { Loaders } from "./loaders.ts";
 import type { Logger } from "./log.ts";
@@ -35,12 +36,15 @@ export interface TenantContext extends RequestFacts {
   readonly loaders: Loaders;
   /** What spans tenants. Services reach it through `requirePlatform` alone. */
   readonly crossTenant: CrossTenant;
+  /** Shows that tenants are kept apart; concerns no tenant's rows. */
+  readonly isolation: Isolation;
 }
 
 /** What lives as long as the process and every context is made from. */
 export interface ContextParts {
   readonly clients: TenantClients;
   readonly crossTenant: CrossTenant;
+  readonly isolation: Isolation;
 }
 
 /** The one way to act for a tenant: GraphQL, HTTP, jobs and tests all come through here. */
@@ -57,6 +61,7 @@ export function createTenantContext(
     transact: client.transact,
     loaders: newLoaders(),
     crossTenant: parts.crossTenant,
+    isolation: parts.isolation,
   };
 }
 
@@ -65,7 +70,13 @@ export function createTenantContext(
  * There is no tenant to fall back to, so there is none in this context.
  */
 export function createPlatformContext(parts: ContextParts, actor: Actor, facts: RequestFacts): TenantContext {
-  const without = { ...facts, actor, loaders: newLoaders(), crossTenant: parts.crossTenant };
+  const without = {
+    ...facts,
+    actor,
+    loaders: newLoaders(),
+    crossTenant: parts.crossTenant,
+    isolation: parts.isolation,
+  };
   const tenantBound: (keyof TenantContext)[] = ["tenant", "source", "db", "transact"];
   const refusals = Object.fromEntries(
     tenantBound.map((name) => [name, { get: refuseWithoutTenant, enumerable: false }]),

@@ -33,6 +33,11 @@ export const SCOPED_OPERATIONS: Readonly<Record<string, readonly string[]>> = {
   aggregate: ["where", "orderBy", "cursor", "take", "skip", ...AGGREGATES],
   groupBy: ["where", "by", "having", "orderBy", "take", "skip", ...AGGREGATES],
 };
+/** The tables of the models that belong to a tenant. */
+export function tenantTables(): readonly string[] {
+  return Object.values(TENANT_OWNED_MODELS).map(({ table }) => table);
+}
+
 const BY_UNIQUE = new Set(["findUnique", "findUniqueOrThrow", "update", "upsert", "delete"]);
 const LOGIC = new Set(["AND", "OR", "NOT"]);
 

@@ -13,6 +13,8 @@ const FUNCTIONS = [
   "atrium.all_tenants()",
   "atrium.create_tenant(text, text, text, text, jsonb)",
   "atrium.update_tenant(uuid, jsonb)",
+  "atrium.create_canary()",
+  "atrium.delete_canary(uuid)",
 ];
 
 /**

@@ -9,8 +9,10 @@ const GLOBALLY_UNIQUE = ["uq_api_keys_key_hash"];
 // What may see more than one tenant.
 const SECURITY_DEFINER = [
   "all_tenants",
+  "create_canary",
   "create_tenant",
   "default_tenant_id",
+  "delete_canary",
   "find_api_key",
   "keep_api_key_directory",
   "update_tenant",
