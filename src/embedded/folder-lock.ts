@@ -1,6 +1,7 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { processIdentity } from "./processes.ts";
+import { isSystemError } from "./system-error.ts";
 
 const LOCK = "atrium.lock";
 
@@ -49,7 +50,7 @@ function tryLink(from: string, to: string): boolean {
     linkSync(from, to);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (isSystemError(error, "EEXIST")) return false;
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readFileSync, statSync, symlinkSync } from "node
 import { createRequire } from "node:module";
 import path from "node:path";
 import { z } from "zod";
+import { isSystemError } from "./system-error.ts";
 
 /** The programs of one PostgreSQL, and how its clusters are made. */
 export interface PostgresBinaries {
@@ -60,7 +61,7 @@ function linkLibraries(packageFolder: string): void {
       symlinkSync(path.relative(path.dirname(target), source), link);
     } catch (error) {
       // Another start may have been quicker.
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+      if (!isSystemError(error, "EEXIST")) throw error;
     }
   }
 }

@@ -24,7 +24,8 @@ const GATEWAY = "atrium_gateway";
 const DATABASE = "atrium";
 const PORT_LINE = 3; // of postmaster.pid, counted from 0
 const SILENCE_MS = 2_000; // whatever takes longer says so
-const NOT_DURABLE = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"];
+// Commits still reach the system, so they survive a killed server, if not a crash of the machine.
+const NOT_DURABLE = ["-c", "fsync=off", "-c", "full_page_writes=off"];
 
 interface EmbeddedPostgresOptions {
   /** The data folder; the cluster is in its folder `postgres`. */
@@ -42,7 +43,7 @@ export interface EmbeddedPostgres {
   readonly ownerUrl: string;
   readonly superuserUrl: string;
   /** Stops the server in order and gives the data folder back. */
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 const Passwords = z.object({ superuser: z.string(), owner: z.string(), gateway: z.string() });

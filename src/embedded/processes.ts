@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isSystemError } from "./system-error.ts";
 
 /**
  * What tells one process from a later one with the same id: the time at which it started, and on Linux the boot it belongs to.
@@ -29,7 +30,7 @@ export function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     // A process that belongs to somebody else is alive all the same.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return isSystemError(error, "EPERM");
   }
 }
 
