@@ -1,14 +1,26 @@
 import "reflect-metadata";
 import type { GraphQLSchema } from "graphql";
 import { buildSchemaSync } from "type-graphql";
+import { ApiKeyResolver } from "./api-keys.ts";
 import { AuditResolver } from "./audit.ts";
+import { HealthResolver } from "./health.ts";
+import { IsolationResolver } from "./isolation.ts";
 import { SessionResolver } from "./sessions.ts";
+import { TenantResolver } from "./tenants.ts";
 import { UserResolver } from "./users.ts";
 
 /** The schema, from every resolver class. Printed to schema.graphql by `npm run schema:print`. */
 export function buildAtriumSchema(): GraphQLSchema {
   return buildSchemaSync({
-    resolvers: [AuditResolver, SessionResolver, UserResolver],
+    resolvers: [
+      ApiKeyResolver,
+      AuditResolver,
+      HealthResolver,
+      IsolationResolver,
+      SessionResolver,
+      TenantResolver,
+      UserResolver,
+    ],
     // Inputs are checked by services, so that jobs and other edges are covered as well.
     validate: false,
   });
