@@ -310,6 +310,22 @@ describe("adopt", () => {
     expect(await fingerprint(database.old)).toEqual(before);
   });
 
+  test("refuses, before it changes anything, when something else stands on the keys that change", async () => {
+    const database = await legacyDatabase("A");
+    await database.old.query(`
+      CREATE TABLE tasks (id int);
+      CREATE TABLE bookmarks (session_id uuid REFERENCES sessions (id));
+      CREATE VIEW talkative AS SELECT s.id, s.name, count(*) FROM sessions AS s JOIN messages AS m ON m.session_id = s.id GROUP BY s.id`);
+    const before = await fingerprint(database.old);
+
+    const refusal = await adopt(database.url, { gatewayRole }).catch(String);
+
+    expect(refusal).toContain("The table tasks is in the way");
+    expect(refusal).toContain("The table bookmarks refers to sessions by its key, which changes");
+    expect(refusal).toContain("The view talkative groups by the key of sessions, which changes");
+    expect(await fingerprint(database.old)).toEqual(before);
+  });
+
   test("refuses when row-level security would bind old clients that may not be given the default tenant, unless there are none", async () => {
     const database = await legacyDatabase("A");
     const owner = new URL(database.url).username;

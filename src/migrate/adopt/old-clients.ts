@@ -2,7 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import pg from "pg";
 import { AdoptError, type ClientRole } from "./report.ts";
 
-const IDLE_PATIENCE_MS = 30_000;
+const IDLE_PATIENCE_MS = 60_000;
 const LOOK_AGAIN_MS = 100;
 
 /**
@@ -107,7 +107,7 @@ export async function giveOldConnectionsTheirTenant(
 
 /**
  * Ends connections that began before their role had the default tenant, where row-level security will bind them: they would read
- * empty tables without any error. A pool opens new ones, which have the tenant. Waits until a connection is idle, 30 s at most;
+ * empty tables without any error. A pool opens new ones, which have the tenant. Waits until a connection is idle, a minute at most;
  * what a connection ended in the middle of had not been acknowledged.
  *
  * @returns how many were ended.

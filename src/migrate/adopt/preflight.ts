@@ -2,6 +2,9 @@ import type pg from "pg";
 import type { Subject } from "./ledger.ts";
 import { AdoptError } from "./report.ts";
 
+// Made by the steps, and not there in any release of the predecessor.
+const NEW_TABLES = ["tasks", "audit_events", "idempotency_keys"];
+
 /**
  * Looks for what would stop the adoption half-way, before anything is changed.
  *
@@ -39,11 +42,25 @@ export async function preflight(
        WHERE r.rolname = ANY ($3) AND NOT r.rolsuper AND NOT r.rolbypassrls AND NOT me.rolsuper
          AND NOT (has_parameter_privilege('app.tenant_id', 'SET') AND (r.oid = me.oid OR me.rolcreaterole))
      UNION ALL
+     SELECT format('The table %I is in the way: the current schema has one of that name. Rename it', n)
+       FROM unnest($4::text[]) AS n WHERE to_regclass('public.' || n) IS NOT NULL
+     UNION ALL
+     SELECT format('The table %s refers to %s by its key, which changes: ALTER TABLE %s DROP CONSTRAINT %I',
+                   conrelid::regclass, confrelid::regclass, conrelid::regclass, conname)
+       FROM pg_constraint WHERE contype = 'f' AND confrelid IN (SELECT to_regclass('public.' || n) FROM unnest($1::text[]) AS n)
+         AND conrelid NOT IN (SELECT to_regclass('public.' || n) FROM unnest($1::text[]) AS n)
+     UNION ALL
+     SELECT DISTINCT format('The view %s groups by the key of %s, which changes. Drop the view, and make it again afterwards',
+                   r.ev_class::regclass, c.conrelid::regclass)
+       FROM pg_depend AS d JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+       JOIN pg_constraint AS c ON d.refclassid = 'pg_constraint'::regclass AND d.refobjid = c.oid
+       WHERE c.conrelid IN (SELECT to_regclass('public.' || n) FROM unnest($1::text[]) AS n)
+     UNION ALL
      SELECT format('There is no role %I for old clients', n) FROM unnest($3::text[]) AS n WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)
      UNION ALL
      SELECT 'PostgreSQL ' || current_setting('server_version') || ' is too old; 15 is the first that will do'
        WHERE current_setting('server_version_num')::int < 150000`,
-    [tables, gatewayRole, clientRoles],
+    [tables, gatewayRole, clientRoles, NEW_TABLES],
   );
   if (rows.length === 0) return;
   throw new AdoptError(

@@ -52,13 +52,30 @@ export async function markApplied(client: pg.Client, name: string): Promise<void
 }
 
 /**
+ * Records that a step has begun and is not finished. Any deploy then refuses to go on, ours and the stock one alike: it would
+ * contract tables that are not filled. Call inside a transaction.
+ */
+export async function markBegun(client: pg.Client, name: string): Promise<void> {
+  await client.query(
+    `INSERT INTO _prisma_migrations (id, checksum, migration_name, logs)
+     VALUES (gen_random_uuid(), encode(sha256(convert_to($1, 'UTF8')), 'hex'), $2, 'An adoption is under way: run atrium adopt again.')`,
+    [await readStep(name), name],
+  );
+}
+
+/**
  * Runs a step and records it, both in the caller's transaction: a process that dies leaves the step either done and
  * recorded or neither, which the engine cannot promise, because it records in a transaction of its own.
  */
 export async function applyStep(client: pg.Client, name: string): Promise<void> {
   const sql = await readStep(name);
   await client.query(sql);
-  await record(client, name, sql, 1);
+  const begun = await client.query(
+    `UPDATE _prisma_migrations SET finished_at = clock_timestamp(), applied_steps_count = 1, logs = NULL
+     WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL`,
+    [name],
+  );
+  if (begun.rowCount === 0) await record(client, name, sql, 1);
 }
 
 async function record(client: pg.Client, name: string, sql: string, stepsRun: number): Promise<void> {

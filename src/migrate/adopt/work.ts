@@ -8,7 +8,7 @@ import { prepareContract } from "./prepare.ts";
 import type { Progress } from "./progress.ts";
 import type { AdoptOptions, AdoptProgress, AdoptReport } from "./report.ts";
 import { rulesFor, type TableRules } from "./rules.ts";
-import { appliedSteps, applyStep, markApplied, STEPS } from "./steps.ts";
+import { appliedSteps, applyStep, markApplied, markBegun, STEPS } from "./steps.ts";
 import * as writes from "./writes.ts";
 
 const BATCH_ROWS = 5_000;
@@ -25,6 +25,7 @@ export async function expand(
   await exclusively(client, watch, subject.tables, async () => {
     progress.say("expand", "adding columns and tables");
     await markApplied(client, STEPS.legacy);
+    await markBegun(client, STEPS.keys);
     await ledgers.openLedger(client, subject);
     await writes.countWrites(client, subject.tables);
     for (const step of STEPS.expand) await applyStep(client, step);
