@@ -3,8 +3,10 @@ import type { GraphQLSchema } from "graphql";
 import { buildSchemaSync } from "type-graphql";
 import { ApiKeyResolver } from "./api-keys.ts";
 import { AuditResolver } from "./audit.ts";
+import { FileResolver, SessionFilesResolver } from "./files.ts";
 import { HealthResolver } from "./health.ts";
 import { IsolationResolver } from "./isolation.ts";
+import { MessageResolver, SessionMessagesResolver } from "./messages.ts";
 import { SessionResolver } from "./sessions.ts";
 import { TenantResolver } from "./tenants.ts";
 import { UserResolver } from "./users.ts";
@@ -17,6 +19,10 @@ export function buildAtriumSchema(): GraphQLSchema {
       AuditResolver,
       HealthResolver,
       IsolationResolver,
+      FileResolver,
+      MessageResolver,
+      SessionFilesResolver,
+      SessionMessagesResolver,
       SessionResolver,
       TenantResolver,
       UserResolver,
