@@ -49,6 +49,9 @@ export function build(say) {
     markFresh(aside, inputs);
     rmSync(output, { recursive: true, force: true });
     renameSync(aside, output);
+  } catch (error) {
+    // Somebody else who built the same at the same time was faster: theirs is as good.
+    if (!isFresh(output, inputs)) throw error;
   } finally {
     rmSync(aside, { recursive: true, force: true });
   }

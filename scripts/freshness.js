@@ -2,9 +2,12 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** The folder of package.json. */
-export const root = path.resolve(import.meta.dirname, "..");
+export const root = fileURLToPath(new URL("..", import.meta.url));
+
+const NODE_MIN = [20, 19]; // the oldest one that package.json names
 
 const STAMP = ".inputs"; // beside what was made: a hash of all that it was made from
 
@@ -73,11 +76,20 @@ export function runNode(args, environment = {}) {
  */
 export function prepare(step) {
   try {
+    requireNode();
     step((line) => process.stderr.write(`${line}\n`));
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   }
+}
+
+/** Says so, instead of failing at the first thing that an old Node lacks: npm only warns. */
+function requireNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  const [majorMin = 0, minorMin = 0] = NODE_MIN;
+  if (major > majorMin || (major === majorMin && minor >= minorMin)) return;
+  throw new Error(`Atrium needs Node ${NODE_MIN.join(".")} or later; this is ${process.version}.`);
 }
 
 /**

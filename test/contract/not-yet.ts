@@ -55,6 +55,7 @@ export const NOT_YET: readonly string[] = [
 
   // Files: uploading, processing, searching.
   "FileSearchHit",
+  "File.downloadUrl",
   "CreateFileUploadInput",
   "CreateFileUploadPayload",
   "FilePayload",
