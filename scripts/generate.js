@@ -14,6 +14,10 @@ function generateOperations(say) {
   const inputs = hashOf(["schema.graphql", "test/operations", "codegen.yml", "scripts/codegen.ts", "package.json"]);
   if (isFresh(output, inputs)) return;
   say("Generating the types of the tests' operations …");
-  runNode(["--import", "tsx", "scripts/codegen.ts"]);
-  markFresh(output, inputs);
+  try {
+    runNode(["--import", "tsx", "scripts/codegen.ts"]);
+    markFresh(output, inputs);
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error));
+  }
 }
