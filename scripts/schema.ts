@@ -27,7 +27,7 @@ async function check(schema: GraphQLSchema): Promise<string[]> {
   const isCurrent = existsSync(SCHEMA_FILE) && readFileSync(SCHEMA_FILE, "utf8") === textOf(schema);
   for (const change of await breaking(schema)) console.log(`Breaking against main: ${change}`);
   return [
-    ...(drift
+    ...(isCurrent
       ? []
       : ["schema.graphql is not what the code prints: run `npm run schema:print` and review the difference."]),
     ...disagreements(schema, buildSchema(readFileSync(CONTRACT_FILE, "utf8")), NOT_YET),
