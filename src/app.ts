@@ -1,6 +1,7 @@
 import type { Config } from "./config.ts";
 import { openAppContext } from "./context/app-context.ts";
 import type { AppContext } from "./context/app-context.ts";
+import { assertWalls } from "./context/isolation-checks.ts";
 import { openLog } from "./context/log.ts";
 import type { Logger } from "./context/log.ts";
 import type { WallSwitches } from "./context/tenant-client.ts";
@@ -29,12 +30,31 @@ export interface App {
 
 const systemClock: Clock = { now: () => new Date() };
 
-/** The composition root: builds every long-lived thing once, wires it, and serves. */
+/** The composition root: builds every long-lived thing once, wires it, proves the walls, and serves. */
 export async function openApp(options: AppOptions): Promise<App> {
+  const context = openContext(options);
+  try {
+    await assertWalls(context.pool, { expectedMigration: expectedMigration() });
+    const server = await openHttpServer(context, buildAtriumSchema(), options.config);
+    return {
+      url: server.url,
+      context,
+      async close() {
+        await server.close();
+        await context.close();
+      },
+    };
+  } catch (error) {
+    await context.close();
+    throw error;
+  }
+}
+
+/** Everything but the server: what commands work with. */
+export function openContext(options: AppOptions): AppContext {
   const { config } = options;
-  const log = options.log ?? openLog(config);
   if (config.production && options.walls) throw new Error("The walls stay up in production");
-  const context = openAppContext({
+  return openAppContext({
     gatewayUrl: options.gatewayUrl,
     poolMax: config.databasePoolMax,
     preparedStatements: config.preparedStatements,
@@ -42,18 +62,9 @@ export async function openApp(options: AppOptions): Promise<App> {
     platformAdminKey: options.platformAdminKey,
     defaultTenant: config.defaultTenant,
     trustTenantHeader: config.trustTenantHeader,
-    log,
+    log: options.log ?? openLog(config),
     clock: options.clock ?? systemClock,
     onResolved: () => undefined,
     walls: options.walls,
   });
-  const server = await openHttpServer(context, buildAtriumSchema(), config);
-  return {
-    url: server.url,
-    context,
-    async close() {
-      await server.close();
-      await context.close();
-    },
-  };
 }
