@@ -3,10 +3,10 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { MigrationList, SchemaContainer } from "@prisma/schema-engine-wasm/schema_engine_bg";
 
-export const LOCK_FILE = "migration_lock.toml";
+const LOCK_FILE = "migration_lock.toml";
 
 /** The folder `prisma` of this package: two levels above both src/migrate and dist/migrate. */
-export function prismaFolder(): string {
+function prismaFolder(): string {
   return fileURLToPath(new URL("../../prisma", import.meta.url));
 }
 

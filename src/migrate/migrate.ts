@@ -25,7 +25,7 @@ export interface MigrationStatus {
 }
 
 /** A deploy that cannot go on; the message names the step, the database's answer and what to do. */
-export class MigrationError extends Error {
+class MigrationError extends Error {
   override readonly name = "MigrationError";
 }
 

@@ -111,7 +111,8 @@ describe("every tenant-owned table", () => {
 
   test("references its tenant", async () => {
     const rows = await select(`
-      SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint WHERE contype = 'f' AND confrelid = 'tenants'::regclass`);
+      SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint
+      WHERE contype = 'f' AND connamespace = 'public'::regnamespace AND confrelid = 'tenants'::regclass`);
 
     expect(byTable(rows)).toEqual(Object.fromEntries(tables.map((name) => [name, { name: `fk_${name}_tenant_id` }])));
   });

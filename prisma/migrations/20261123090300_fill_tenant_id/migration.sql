@@ -1,7 +1,8 @@
 -- Why: fill. Rows without a tenant get their session's, or else the default one; times that are NULL or finer than a millisecond,
 --   and integrations without a purpose, are put right. `atrium adopt` does this beforehand, in batches, for tables of any size:
 --   then this step finds only what old clients wrote meanwhile. On a new database it finds nothing.
--- Locks: the rows that it changes, until it ends. It reads each table once, and blocks no reader.
+-- Locks: the rows that it changes, until it ends (22 s were measured for a million messages that nobody had filled, on two busy
+--   cores). It reads each table once, and blocks no reader.
 -- Worked when: SELECT count(*) FROM messages WHERE tenant_id IS NULL gives 0, as for the other tables.
 -- If it stops half-way: nothing of it remains (one transaction), and it may run again at any time.
 --   `atrium migrate resolve <step> rolled-back`, then deploy again; for large tables, run `atrium adopt` first.
