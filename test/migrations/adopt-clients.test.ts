@@ -2,7 +2,13 @@ import { randomUUID } from "node:crypto";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import type pg from "pg";
 import { adopt, type AdoptReport } from "../../src/migrate/adopt/adopt.ts";
-import { connect, GATEWAY_ROLE, newLegacyDatabase, type LegacyDatabase } from "./legacy/database.ts";
+import {
+  complaintsOfBootGuard,
+  connect,
+  GATEWAY_ROLE,
+  newLegacyDatabase,
+  type LegacyDatabase,
+} from "./legacy/database.ts";
 import { startOldBackend, type Activity } from "./legacy/old-backend.ts";
 import { IDS, writeLegacyRows } from "./legacy/rows.ts";
 
@@ -96,9 +102,9 @@ describe("clients of the predecessor, while a database is adopted and afterwards
   });
 
   test.each(["superuser", "owner"] as const)(
-    "as %s, write every table the old way, and see the default tenant only if bound",
+    "as %s, write every table the old way, see the default tenant only if bound, and leave the boot guard content",
     async (as) => {
-      const { url, superuserUrl } = await legacyDatabase(as);
+      const { url, superuserUrl, gatewayUrl } = await legacyDatabase(as);
       await adopt(url, { gatewayRole });
       const superuser = await connect(superuserUrl);
       await superuser.query("SELECT atrium.create_tenant('Globex', 'tenant_globex', 'free', 'shared', '{}')");
@@ -138,6 +144,7 @@ describe("clients of the predecessor, while a database is adopted and afterwards
 
       expect(seen.rows).toEqual(as === "owner" ? [{ name: "new" }] : [{ name: "new" }, { name: "of globex" }]);
       expect(deleted.rowCount).toBe(1);
+      expect(await complaintsOfBootGuard(gatewayUrl)).toEqual([]);
     },
   );
 

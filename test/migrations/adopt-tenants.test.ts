@@ -3,7 +3,13 @@ import type pg from "pg";
 import { adopt, type AdoptReport } from "../../src/migrate/adopt/adopt.ts";
 import { newDatabase } from "../support/database.ts";
 import { describeSchema } from "./legacy/catalogue.ts";
-import { connect, GATEWAY_ROLE, newLegacyDatabase, type LegacyDatabase } from "./legacy/database.ts";
+import {
+  complaintsOfBootGuard,
+  connect,
+  GATEWAY_ROLE,
+  newLegacyDatabase,
+  type LegacyDatabase,
+} from "./legacy/database.ts";
 import { IDS, writeLegacyRows } from "./legacy/rows.ts";
 import { OLD_KEY, TENANT_IDS, writeV1Rows, writeV2Rows } from "./legacy/tenant-rows.ts";
 
@@ -45,6 +51,10 @@ describe.each(["v1", "v2"] as const)("adopting the multi-tenant release %s", (va
 
     expect(report).toMatchObject({ found: variant, changed: true });
     expect(await describeSchema(superuser)).toEqual(expected);
+  });
+
+  test("satisfies the boot guard", async () => {
+    expect(await complaintsOfBootGuard(database.gatewayUrl)).toEqual([]);
   });
 
   test("keeps tenants, users and API keys, and the keys go on working", async () => {

@@ -6,6 +6,7 @@ import { deploy, status } from "../../src/migrate/migrate.ts";
 import { newDatabase, newEmptyDatabase } from "../support/database.ts";
 import { describeSchema, fingerprint } from "./legacy/catalogue.ts";
 import {
+  complaintsOfBootGuard,
   connect,
   GATEWAY_ROLE,
   inServer,
@@ -86,6 +87,10 @@ describe.each<{ variant: Variant; hasOrphans: boolean }>([
 
     expect(report).toMatchObject({ found: variant, changed: true, resumed: false, dryRun: false });
     expect(await describeSchema(superuser)).toEqual(expected);
+  });
+
+  test("satisfies the boot guard", async () => {
+    expect(await complaintsOfBootGuard(database.gatewayUrl)).toEqual([]);
   });
 
   test("keeps every column of every row, but for what it reports as repaired", async () => {

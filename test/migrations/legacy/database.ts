@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
+import { checkWalls } from "../../../src/context/isolation-checks.ts";
+import { expectedMigration } from "../../../src/migrate/migrate.ts";
 import { newEmptyDatabase } from "../../support/database.ts";
 
 export type Variant = "A" | "B" | "B, made by create_all" | "v1" | "v2";
@@ -26,6 +28,7 @@ export const GATEWAY_ROLE = "atrium_gateway";
 /** A database of the predecessor. Its tables belong to the role of `url`, as which its backend came in, too. */
 export interface LegacyDatabase {
   readonly url: string;
+  readonly gatewayUrl: string;
   readonly superuserUrl: string;
   /** A connection of the old backend, from before the adoption. */
   readonly old: pg.Client;
@@ -52,6 +55,7 @@ export async function newLegacyDatabase(
   for (const later of LATER[variant]) await old.query(ddl(later));
   return {
     url,
+    gatewayUrl: database.gatewayUrl,
     superuserUrl: database.superuserUrl,
     old,
     drop: async () => {
@@ -108,4 +112,15 @@ export async function connect(connectionString: string): Promise<pg.Client> {
 
 function ddl(name: string): string {
   return readFileSync(fileURLToPath(new URL(`./${name}.sql`, import.meta.url)), "utf8");
+}
+
+/** The boot guard's complaints about a database; the gateway would refuse to serve it for each. */
+export async function complaintsOfBootGuard(gatewayUrl: string): Promise<unknown[]> {
+  const pool = new pg.Pool({ connectionString: gatewayUrl });
+  try {
+    const checks = await checkWalls(pool, { expectedMigration: expectedMigration() });
+    return checks.filter(({ ok }) => !ok);
+  } finally {
+    await pool.end();
+  }
 }
