@@ -5,9 +5,14 @@ import { ApiKeyResolver } from "./api-keys.ts";
 import { AuditResolver } from "./audit.ts";
 import { FileResolver, SessionFilesResolver } from "./files.ts";
 import { HealthResolver } from "./health.ts";
+import { IntegrationResolver } from "./integrations.ts";
 import { IsolationResolver } from "./isolation.ts";
+import { LongTermMemoryResolver } from "./memory.ts";
 import { MessageResolver, SessionMessagesResolver } from "./messages.ts";
+import { NotificationResolver, SessionNotificationsResolver } from "./notifications.ts";
+import { MediumTermMemoryResolver, SessionMemoryResolver, ShortTermMemoryResolver } from "./session-memory.ts";
 import { SessionResolver } from "./sessions.ts";
+import { SessionTasksResolver, TaskResolver } from "./tasks.ts";
 import { TenantResolver } from "./tenants.ts";
 import { UserResolver } from "./users.ts";
 
@@ -26,6 +31,15 @@ export function buildAtriumSchema(): GraphQLSchema {
       SessionResolver,
       TenantResolver,
       UserResolver,
+      IntegrationResolver,
+      LongTermMemoryResolver,
+      MediumTermMemoryResolver,
+      NotificationResolver,
+      SessionMemoryResolver,
+      SessionNotificationsResolver,
+      SessionTasksResolver,
+      ShortTermMemoryResolver,
+      TaskResolver,
     ],
     // Inputs are checked by services, so that jobs and other edges are covered as well.
     validate: false,

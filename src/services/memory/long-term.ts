@@ -170,6 +170,11 @@ export function kindOf(memory: Pick<MemoryLongRow, "kind">): MemoryKind {
   return wordOf(MEMORY_KINDS, memory.kind, MEMORY_KINDS.GENERAL);
 }
 
+/** How much a memory matters, 0 to 1. The predecessor left it out at times, which reads as 0, and let it have any size. */
+export function importanceOf(memory: Pick<MemoryLongRow, "importanceScore">): number {
+  return Math.min(Math.max(memory.importanceScore ?? 0, 0), 1);
+}
+
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   const rows = await ctx.db.memoryLong.findMany({ where: { AND: [visible({}), { id: { in: [...ids] } }] } });
   return new Map(rows.map((row) => [row.id, row]));
