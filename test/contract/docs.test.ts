@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { buildSchema, isScalarType, isSpecifiedScalarType } from "graphql";
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { parse as parseYaml } from "yaml";
@@ -117,6 +118,19 @@ describe("the documents", () => {
     expect(
       paths.filter((file) => !/^(src\/context|test)\/generated/.test(file) && !existsSync(path.join(root, file))),
     ).toEqual([]);
+  });
+
+  test("commands that documents name are those that help lists, with the words that it lists", () => {
+    const help = execFileSync(process.execPath, ["bin/atrium.js", "--help"], { cwd: root, encoding: "utf8" });
+    const lines = help.split("\n").map((line) => line.trim());
+    const named = documents.flatMap((document) => [...read(document).matchAll(/npx atrium ([a-z]+)(?: ([a-z]+\b))?/g)]);
+
+    const unknown = named.filter(
+      ([, command = "", word]) =>
+        !lines.some((line) => line.startsWith(`${command} `) && (!word || line.includes(word))),
+    );
+    expect(unknown.map(([text]) => text)).toEqual([]);
+    expect(named.length).toBeGreaterThan(5);
   });
 
   test("the first screen of the README has the two commands, and all of it fits on two", () => {
