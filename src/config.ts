@@ -141,7 +141,7 @@ function readDotEnv(file: string): Environment {
     return parseEnv(readFileSync(file, "utf8"));
   } catch (error) {
     // Without a .env file everything comes from the environment, which is the normal case in production.
-    if (error instanceof Object && "code" in error && error.code === "ENOENT") return {};
+    if (typeof error === "object" && error !== null && "code" in error && error.code === "ENOENT") return {};
     throw error;
   }
 }
