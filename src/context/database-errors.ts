@@ -25,7 +25,7 @@ export function translateDatabaseError(error: unknown): never {
 
 /** Whether an error of Prisma or pg says that the database could not be reached, or refused to work for now. */
 export function isUnreachable(error: unknown): boolean {
-  for (let current = error, depth = 0; current instanceof Object && depth < 6; depth += 1) {
+  for (let current = error, depth = 0; isObject(current) && depth < 6; depth += 1) {
     const code: unknown =
       Reflect.get(current, "code") ?? Reflect.get(current, "originalCode") ?? Reflect.get(current, "errorCode");
     if (
@@ -42,8 +42,12 @@ export function isUnreachable(error: unknown): boolean {
     const message: unknown = Reflect.get(current, "message");
     if (typeof message === "string" && UNREACHABLE_TEXT.test(message)) return true;
     const meta: unknown = Reflect.get(current, "meta");
-    current =
-      Reflect.get(current, "cause") ?? (meta instanceof Object ? Reflect.get(meta, "driverAdapterError") : undefined);
+    current = Reflect.get(current, "cause") ?? (isObject(meta) ? Reflect.get(meta, "driverAdapterError") : undefined);
   }
   return false;
+}
+
+/** Not instanceof: errors of the system come from another realm where modules run in a VM, as under Jest. */
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
