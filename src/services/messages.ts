@@ -69,14 +69,15 @@ export async function create(ctx: TenantContext, input: NewMessage): Promise<Mes
     .throwIfAny();
   const { idempotencyKey, ...asked } = input;
   return once(ctx, { operation: "createMessage", key: idempotencyKey, input: asked }, async (tx) => {
-    await sessions.touchOpen(tx, input.sessionId);
+    const now = tx.clock.now();
+    await sessions.touchOpen(tx, input.sessionId, now);
     const message = await tx.db.message.create({
       data: {
         sessionId: input.sessionId,
         role: input.role,
         content: input.content,
         metadata: input.metadata ?? {},
-        createdAt: tx.clock.now(),
+        createdAt: now,
       },
     });
     await audit.record(tx, { action: "message.create", target: message.id, details: { sessionId: input.sessionId } });

@@ -178,16 +178,16 @@ export async function remove(ctx: TenantContext, id: string, { hard }: { readonl
 }
 
 /**
- * Notes that something was added to a session, and keeps its status as it is until the transaction ends.
+ * Notes that something was added to a session at that instant, and keeps its status as it is until the transaction ends.
  *
  * @throws NOT_FOUND, and CONFLICT when the session is closed: a deleted one takes nothing any more, and an archived one has been indexed
  * as it was and is restored before it goes on.
  */
-export async function touchOpen(tx: TenantContext, id: string): Promise<void> {
+export async function touchOpen(tx: TenantContext, id: string, at: Date): Promise<void> {
   const { ARCHIVED, DELETED } = SESSION_STATUSES;
   const { count } = await tx.db.session.updateMany({
     where: { id, status: { notIn: [ARCHIVED, DELETED] } },
-    data: { updatedAt: tx.clock.now() },
+    data: { updatedAt: at },
   });
   if (count > 0) return;
   const { status } = await reread(tx, id);
