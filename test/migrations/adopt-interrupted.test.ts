@@ -20,7 +20,7 @@ const MOMENTS = [
   "fill: filling memory_short",
   "prepare: building messages_tenant_pkey_new",
   "prepare: building ix_messages_session",
-  "prepare: proving fk_messages_session_id of messages",
+  "prepare: proving the keys of messages",
   "switch: changing the keys",
   "switch: the keys are changed",
   "verify: counting rows again",

@@ -23,8 +23,9 @@ export async function prepareContract(client: pg.Client, options: PrepareOptions
     options.onStep(`tidying ${table} after the fill`);
     await client.query(`VACUUM (ANALYZE) ${table}`);
   }
-  for (const index of await missingIndexes(client, wanted.indexes)) {
-    options.onStep(`building ${index.name}`);
+  const indexes = await missingIndexes(client, wanted.indexes);
+  for (const [position, index] of indexes.entries()) {
+    options.onStep(`building ${index.name} (${position + 1} of ${indexes.length})`);
     await client.query(`DROP INDEX CONCURRENTLY IF EXISTS ${index.name}`);
     await client.query(
       `CREATE ${index.isUnique ? "UNIQUE " : ""}INDEX CONCURRENTLY ${index.name} ON ${index.table} ${index.columns}`,
@@ -52,8 +53,10 @@ async function validate(
 ): Promise<void> {
   for (let round = 1; ; round += 1) {
     const broken = new Set<string>();
+    let tableBefore = "";
     for (const { table, name } of await unproven(client, constraints)) {
-      options.onStep(`proving ${name} of ${table}`);
+      if (table !== tableBefore) options.onStep(`proving the keys of ${table}`);
+      tableBefore = table;
       try {
         await client.query(`ALTER TABLE ${table} VALIDATE CONSTRAINT ${name}`);
       } catch (error) {
@@ -122,7 +125,7 @@ async function unproven(client: pg.Client, constraints: readonly WantedConstrain
     "SELECT conname AS name FROM pg_constraint WHERE NOT convalidated",
   );
   const names = new Set(rows.map(({ name }) => name));
-  return constraints.filter(({ name }) => names.has(name));
+  return constraints.filter(({ name }) => names.has(name)).sort((a, b) => a.table.localeCompare(b.table));
 }
 
 function isBroken(error: unknown): boolean {

@@ -20,7 +20,8 @@ export function trackProgress(onProgress: ((progress: AdoptProgress) => void) | 
   function report(): void {
     const seconds = (performance.now() - startedAt) / 1000;
     const left = Math.max(rowsTotal - rowsDone, 0);
-    const secondsLeft = rowsOfThisRun === 0 ? null : Math.ceil((left / rowsOfThisRun) * seconds);
+    const secondsLeft =
+      last.phase !== "fill" || rowsOfThisRun === 0 ? null : Math.ceil((left / rowsOfThisRun) * seconds);
     // Clients write meanwhile, so more may be done than was expected.
     onProgress?.({ ...last, rowsDone: Math.min(rowsDone, rowsTotal), rowsTotal, secondsLeft });
   }

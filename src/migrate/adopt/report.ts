@@ -53,7 +53,7 @@ export interface AdoptProgress {
   readonly message: string;
   readonly rowsDone: number;
   readonly rowsTotal: number;
-  /** Estimated from the pace of this run; null when there is none yet. */
+  /** Until the fill ends, estimated from the pace of this run; null in other phases, and when there is no pace yet. */
   readonly secondsLeft: number | null;
 }
 
