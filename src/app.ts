@@ -6,6 +6,7 @@ import { openLog } from "./context/log.ts";
 import type { Logger } from "./context/log.ts";
 import type { WallSwitches } from "./context/tenant-client.ts";
 import type { Clock } from "./context/tenant-context.ts";
+import { openMetrics } from "./http/metrics.ts";
 import { openHttpServer } from "./http/server.ts";
 import { expectedMigration } from "./migrate/migrate.ts";
 import { buildAtriumSchema } from "./resolvers/index.ts";
@@ -16,6 +17,8 @@ export interface AppOptions {
   readonly platformAdminKey: string;
   readonly log?: Logger;
   readonly clock?: Clock;
+  /** A key of a sample tenant, filled in at /playground for somebody at this machine. */
+  readonly sampleKey?: string | undefined;
   /** Test-only; a production start refuses it. */
   readonly walls?: WallSwitches;
 }
@@ -32,10 +35,18 @@ const systemClock: Clock = { now: () => new Date() };
 
 /** The composition root: builds every long-lived thing once, wires it, proves the walls, and serves. */
 export async function openApp(options: AppOptions): Promise<App> {
-  const context = openContext(options);
+  const metrics = openMetrics();
+  const context = openContext(options, metrics.resolved);
   try {
     await assertWalls(context.pool, { expectedMigration: expectedMigration() });
-    const server = await openHttpServer(context, buildAtriumSchema(), options.config);
+    const server = await openHttpServer({
+      app: context,
+      schema: buildAtriumSchema(),
+      config: options.config,
+      metrics,
+      expectedMigration: expectedMigration(),
+      sampleKey: options.sampleKey,
+    });
     return {
       url: server.url,
       context,
@@ -51,7 +62,7 @@ export async function openApp(options: AppOptions): Promise<App> {
 }
 
 /** Everything but the server: what commands work with. */
-export function openContext(options: AppOptions): AppContext {
+export function openContext(options: AppOptions, onResolved: AppContext["onResolved"] = () => undefined): AppContext {
   const { config } = options;
   if (config.production && options.walls) throw new Error("The walls stay up in production");
   return openAppContext({
@@ -64,7 +75,7 @@ export function openContext(options: AppOptions): AppContext {
     trustTenantHeader: config.trustTenantHeader,
     log: options.log ?? openLog(config),
     clock: options.clock ?? systemClock,
-    onResolved: () => undefined,
+    onResolved,
     walls: options.walls,
   });
 }

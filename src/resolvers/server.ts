@@ -1,16 +1,169 @@
 import { ApolloServer } from "@apollo/server";
+import type { ApolloServerPlugin, GraphQLRequestContext } from "@apollo/server";
 import {
   ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginInlineTraceDisabled,
   ApolloServerPluginLandingPageDisabled,
+  ApolloServerPluginSchemaReportingDisabled,
+  ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
-import type { GraphQLSchema } from "graphql";
+import { GraphQLError } from "graphql";
+import type { GraphQLFormattedError, GraphQLSchema } from "graphql";
+import { describeException } from "../context/exceptions.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
+import { AppError } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
+import { beforeExecution, isOperationFault, reportError } from "./errors.ts";
+import type { ErrorReport } from "./errors.ts";
+import { compiledExecution } from "./jit.ts";
+import { LIMITS, limitRules, openCostLimit } from "./limits.ts";
+import { asksOnlyForMeta, looksAtSchema } from "./selections.ts";
+import type { Operation } from "./selections.ts";
 
-/** Apollo Server over the schema. */
-export function openApollo(schema: GraphQLSchema): ApolloServer<TenantContext> {
+export type GraphqlServer = ApolloServer<TenantContext>;
+
+/** What became of one operation, for the log line and the metrics. Holds no contents. */
+export interface OperationOutcome {
+  readonly name: string | undefined;
+  readonly kind: string | undefined;
+  readonly codes: readonly ErrorCode[];
+}
+
+export interface GraphqlOptions {
+  readonly introspection: "on" | "members" | "off";
+  /** Why this caller may ask for nothing that belongs to a tenant; undefined for everybody who has one. */
+  readonly refusalOf: (ctx: TenantContext) => AppError | undefined;
+  readonly onOperation: (ctx: TenantContext, outcome: OperationOutcome) => void;
+  /** Off for the test that compares both ways; compiled operations are faster. */
+  readonly compiles?: boolean;
+}
+
+const GRAPHQL_RESPONSE = "application/graphql-response+json";
+
+/** Apollo Server over the schema, with every limit and the one format of errors. */
+export function openApollo(schema: GraphQLSchema, options: GraphqlOptions): GraphqlServer {
   return new ApolloServer<TenantContext>({
     schema,
+    // Decided per caller by the gate below: a document that was validated once is not validated again for the next one.
+    introspection: true,
     csrfPrevention: true,
-    plugins: [ApolloServerPluginCacheControlDisabled(), ApolloServerPluginLandingPageDisabled()],
+    allowBatchedHttpRequests: false,
+    persistedQueries: false,
+    includeStacktraceInErrorResponses: false,
+    stopOnTerminationSignals: false,
+    parseOptions: { maxTokens: LIMITS.tokens },
+    maxRecursiveSelections: LIMITS.selections,
+    validationRules: limitRules(),
+    // The reports below are made of the errors themselves, once the caller is known.
+    formatError: (formatted, error) => keepOriginal(formatted, error),
+    plugins: [
+      // On by default, and wraps every resolver: half as much again for a page of sessions.
+      ApolloServerPluginCacheControlDisabled(),
+      ApolloServerPluginLandingPageDisabled(),
+      ApolloServerPluginInlineTraceDisabled(),
+      ApolloServerPluginSchemaReportingDisabled(),
+      ApolloServerPluginUsageReportingDisabled(),
+      gate(schema, options),
+      ...(options.compiles === false ? [] : [compiledExecution(schema)]),
+      reporting(options),
+    ],
   });
+}
+
+/** The view of an error that Apollo met outside of any operation: a body that is no request, a header that is missing. */
+export function reportOutside(formatted: GraphQLFormattedError, requestId: string): ErrorReport {
+  return reportError(new GraphQLError(formatted.message, formatted), requestId, true);
+}
+
+// Apollo hands its own copies of errors on; these lead back to what was thrown.
+const originals = new WeakMap<object, GraphQLError>();
+
+function keepOriginal(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
+  if (error instanceof GraphQLError) originals.set(formatted, error);
+  return formatted;
+}
+
+/** Whether a caller may look at the schema, and read suggestions that are taken from it. */
+function maySeeSchema(ctx: TenantContext, introspection: GraphqlOptions["introspection"]): boolean {
+  return introspection === "on" || (introspection === "members" && ctx.actor.kind !== "anonymous");
+}
+
+/** Between validation and execution: who may look at the schema, who has no tenant to ask about, and what it would cost. */
+function gate(schema: GraphQLSchema, options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
+  const limitCost = openCostLimit(schema);
+
+  async function didResolveOperation(request: GraphQLRequestContext<TenantContext>): Promise<void> {
+    const { document, operation, contextValue: ctx } = request;
+    if (!document || !operation) return;
+    const asked: Operation = { document, operation };
+    const refusal = options.refusalOf(ctx);
+    if (refusal && !asksOnlyForMeta(asked)) throw beforeExecution(refusal);
+    if (looksAtSchema(document) && !maySeeSchema(ctx, options.introspection)) {
+      const how = options.introspection === "off" ? "is switched off" : "needs a credential";
+      throw beforeExecution(new AppError("FORBIDDEN", `Introspection ${how}`));
+    }
+    limitCost(asked, request.request.variables ?? {});
+  }
+
+  return { requestDidStart: async () => ({ didResolveOperation }) };
+}
+
+/** The last thing before an answer leaves: errors get their code and the request id, exceptions are logged, the status is set. */
+function reporting(options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
+  async function willSendResponse(request: GraphQLRequestContext<TenantContext>): Promise<void> {
+    const { contextValue: ctx, response, operation } = request;
+    if (response.body?.kind !== "single") return;
+    const { singleResult } = response.body;
+    const errors = errorsOf(request, options.refusalOf(ctx));
+    const reports = errors.map((error) => reportError(error, ctx.requestId, !maySeeSchema(ctx, options.introspection)));
+    for (const { code, cause } of reports) logCause(ctx, code, cause);
+    if (reports.length > 0) singleResult.errors = reports.map(({ formatted }) => formatted);
+    const status = statusOf(request, errors);
+    if (status !== undefined) response.http.status = status;
+    options.onOperation(ctx, {
+      name: operation?.name?.value,
+      kind: operation?.operation,
+      codes: [...new Set(reports.map(({ code }) => code))],
+    });
+  }
+
+  return {
+    requestDidStart: async () => ({ willSendResponse }),
+    // A plugin that throws is our own fault: Apollo answers for it, and tells nobody else.
+    async unexpectedErrorProcessingRequest({ requestContext: { contextValue: ctx }, error }) {
+      logCause(ctx, "INTERNAL_SERVER_ERROR", error);
+    },
+  };
+}
+
+/** The errors as they were thrown. */
+function errorsOf({ response }: GraphQLRequestContext<TenantContext>, refusal: AppError | undefined): GraphQLError[] {
+  const sent = response.body?.kind === "single" ? (response.body.singleResult.errors ?? []) : [];
+  // A caller without a tenant learns nothing from what is wrong with the document.
+  if (refusal && sent.length > 0) return [beforeExecution(refusal)];
+  return sent.map((error) =>
+    error instanceof GraphQLError ? error : (originals.get(error) ?? new GraphQLError(error.message, error)),
+  );
+}
+
+/**
+ * The status of a request that was refused before execution. Clients that only take `application/json` get 200 for a well-formed request
+ * whose operation is wrong, as the specification of GraphQL over HTTP says: for them, another status is a fault of some proxy.
+ */
+function statusOf(
+  { request, response }: GraphQLRequestContext<TenantContext>,
+  errors: readonly GraphQLError[],
+): number | undefined {
+  const [first] = errors;
+  if (!first || (response.body?.kind === "single" && response.body.singleResult.data !== undefined)) return undefined;
+  if (first.originalError instanceof AppError) return first.originalError.status;
+  const takesOnlyJson = !(request.http?.headers.get("accept") ?? "").includes(GRAPHQL_RESPONSE);
+  return takesOnlyJson && errors.every(isOperationFault) ? 200 : undefined;
+}
+
+function logCause(ctx: TenantContext, code: ErrorCode, cause: unknown): void {
+  if (cause === undefined) return;
+  const about = { requestId: ctx.requestId, code, cause: describeException(cause) };
+  if (code === "UNAVAILABLE") ctx.log.warn(about, "database away");
+  else ctx.log.error(about, "unexpected exception");
 }

@@ -1,0 +1,62 @@
+import type { FastifyRequest } from "fastify";
+import type { AppContext } from "../context/app-context.ts";
+import type { CredentialHeaders } from "../context/authenticate.ts";
+import { resolveRequest } from "../context/request.ts";
+import { createPlatformContext } from "../context/tenant-context.ts";
+import type { RequestFacts, TenantContext } from "../context/tenant-context.ts";
+import type { AppError } from "../errors.ts";
+import type { ErrorCode } from "../errors.ts";
+
+/** What is known of one request while it is answered; ends as one log line and some counts. Holds no contents and no secret. */
+export interface Exchange {
+  readonly startedAt: number;
+  ctx?: TenantContext;
+  /** Why this caller may ask for nothing that belongs to a tenant. */
+  refusal?: AppError;
+  operation?: string;
+  kind?: string;
+  codes: readonly ErrorCode[];
+}
+
+const exchanges = new WeakMap<FastifyRequest, Exchange>();
+
+/** The exchange that a request belongs to; begins at the first call. */
+export function exchangeOf(request: FastifyRequest): Exchange {
+  const known = exchanges.get(request) ?? { startedAt: performance.now(), codes: [] };
+  exchanges.set(request, known);
+  return known;
+}
+
+/** What came with a request that decides who asks. */
+export function credentialHeaders(request: FastifyRequest): CredentialHeaders {
+  return {
+    tenantId: headerValues(request, "x-tenant-id"),
+    apiKey: headerValues(request, "x-api-key"),
+    authorization: headerValues(request, "authorization"),
+  };
+}
+
+/** The context of a request. @throws AppError as resolveRequest does. */
+export async function resolve(app: AppContext, request: FastifyRequest): Promise<TenantContext> {
+  return resolveRequest(app, credentialHeaders(request), factsOf(app, request));
+}
+
+/** A context for somebody without a tenant: no scopes, no rows, and a refusal for everything that belongs to a tenant. */
+export function contextWithoutTenant(app: AppContext, request: FastifyRequest): TenantContext {
+  return createPlatformContext(app, { kind: "anonymous", scopes: new Set() }, factsOf(app, request));
+}
+
+/** The tenant of a context, if it has one: the platform administrator may name none. */
+export function tenantIdOf(ctx: TenantContext | undefined): string | undefined {
+  return ctx && Object.prototype.propertyIsEnumerable.call(ctx, "tenant") ? ctx.tenant.id : undefined;
+}
+
+function factsOf(app: AppContext, request: FastifyRequest): RequestFacts {
+  return { requestId: request.id, ip: request.ip, log: app.log, clock: app.clock };
+}
+
+/** All values of a header, as sent: Node would join or drop the repeated ones. */
+function headerValues(request: FastifyRequest, name: string): string[] {
+  const raw = request.raw.rawHeaders;
+  return raw.flatMap((text, index) => (index % 2 === 0 && text.toLowerCase() === name ? [raw[index + 1] ?? ""] : []));
+}

@@ -1,0 +1,107 @@
+import { fastifyApolloHandler } from "@as-integrations/fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { lexicographicSortSchema, printSchema } from "graphql";
+import type { GraphQLSchema } from "graphql";
+import { z } from "zod";
+import type { Config } from "../config.ts";
+import type { AppContext } from "../context/app-context.ts";
+import type { TenantContext } from "../context/tenant-context.ts";
+import { AppError } from "../errors.ts";
+import { openApollo, reportOutside } from "../resolvers/server.ts";
+import type { GraphqlServer } from "../resolvers/server.ts";
+import { contextWithoutTenant, exchangeOf, resolve, tenantIdOf } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { challenge } from "./failures.ts";
+
+/** A message may have 1,000,000 characters, each written in up to 12 bytes of JSON ("\ud83d\ude00"), and the operation comes on top. */
+const BODY_MAX_BYTES = 13_000_000;
+/** Enough for a look at `__typename`; more than that is not read from somebody who shows no credential and has no tenant. */
+const BODY_WITHOUT_TENANT_MAX_BYTES = 4_096;
+
+const errorBody = z.object({
+  errors: z.array(z.object({ message: z.string(), extensions: z.record(z.string(), z.unknown()).optional() })),
+});
+
+export interface GraphqlMount {
+  readonly app: AppContext;
+  readonly schema: GraphQLSchema;
+  readonly introspection: Config["introspection"];
+}
+
+/** The public schema as text. */
+export function schemaText(schema: GraphQLSchema): string {
+  return `${printSchema(lexicographicSortSchema(schema))}\n`;
+}
+
+/** Mounts GraphQL at /graphql. Who asks is decided before the body is read, so that nobody unknown fills the memory. */
+export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount): Promise<GraphqlServer> {
+  const { app } = mount;
+  const byContext = new WeakMap<TenantContext, Exchange>();
+  const apollo = openApollo(mount.schema, {
+    introspection: mount.introspection,
+    refusalOf: (ctx) => byContext.get(ctx)?.refusal,
+    onOperation(ctx, { name, kind, codes }) {
+      const exchange = byContext.get(ctx);
+      if (exchange) Object.assign(exchange, { operation: name, kind, codes });
+    },
+  });
+  await apollo.start();
+  const execute = fastifyApolloHandler(apollo, {
+    context: async (request: FastifyRequest) => exchangeOf(request).ctx ?? contextWithoutTenant(app, request),
+  });
+
+  async function onRequest(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const exchange = exchangeOf(request);
+    void reply.header("Cache-Control", "private, no-store");
+    void reply.header(
+      "Vary",
+      ["Authorization, X-API-Key, X-Tenant-ID", reply.getHeader("Vary") ?? []].flat().join(", "),
+    );
+    exchange.ctx = await resolve(app, request).catch((error: unknown) => {
+      exchange.refusal = refusalFrom(error, request);
+      return contextWithoutTenant(app, request);
+    });
+    byContext.set(exchange.ctx, exchange);
+    const tenantId = tenantIdOf(exchange.ctx);
+    if (tenantId !== undefined) void reply.header("X-Tenant-ID", tenantId);
+  }
+
+  server.route<{ Reply: string }>({
+    method: ["GET", "POST"],
+    url: "/graphql",
+    bodyLimit: BODY_MAX_BYTES,
+    onRequest,
+    async handler(request, reply) {
+      const body = await execute.call(server, request, reply);
+      void reply.header("Cache-Control", "private, no-store");
+      challenge(reply, reply.statusCode);
+      return typeof body !== "string" || reply.statusCode < 400 ? body : completed(body, request);
+    },
+  });
+  return apollo;
+}
+
+/**
+ * Somebody who shows no credential where no tenant is given to such callers may still see that this is a GraphQL server, as the
+ * specification of GraphQL over HTTP wants it: `{ __typename }` needs no tenant.
+ *
+ * @throws every other refusal.
+ */
+function refusalFrom(error: unknown, request: FastifyRequest): AppError {
+  const length = request.method === "GET" ? 0 : Number(request.headers["content-length"] ?? Number.NaN);
+  if (error instanceof AppError && error.code === "TENANT_REQUIRED" && length <= BODY_WITHOUT_TENANT_MAX_BYTES)
+    return error;
+  throw error;
+}
+
+/** Gives errors that no operation came to (no query, a batch, CSRF) the code and request id that all errors have. */
+function completed(body: string, request: FastifyRequest): string {
+  const exchange = exchangeOf(request);
+  const parsed = errorBody.safeParse(JSON.parse(body));
+  if (!parsed.success || parsed.data.errors.some(({ extensions }) => extensions?.["requestId"] !== undefined))
+    return body;
+  if (exchange.refusal) throw exchange.refusal;
+  const reports = parsed.data.errors.map((error) => reportOutside(error, request.id));
+  exchange.codes = [...new Set(reports.map(({ code }) => code))];
+  return JSON.stringify({ errors: reports.map(({ formatted }) => formatted) });
+}
