@@ -19,7 +19,7 @@ export type IsolationMode = (typeof ISOLATION_MODES)[keyof typeof ISOLATION_MODE
 
 const NAME_LENGTH_MAX = 255; // as in prisma/models/tenants.prisma
 const SCHEMA_NAME_LENGTH_MAX = 63; // PostgreSQL's own limit for names
-const SCHEMA_NAME = /^[a-z_][a-z0-9_]*$/;
+const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
 // PostgreSQL keeps pg_ for itself; canaries are made and removed by the isolation report.
 const SCHEMA_NAMES_TAKEN = /^(pg_.*|canary_.*|public|atrium|information_schema)$/;
 const SCHEMA_NAME_PREFIX = "tenant_";
@@ -100,13 +100,12 @@ export async function create(
   const platform = requirePlatform(ctx);
   const problems = new Problems()
     .text("input.name", input.name, 1, NAME_LENGTH_MAX)
-    .text("input.schemaName", input.schemaName, 1, SCHEMA_NAME_LENGTH_MAX)
     .json("input.metadata", input.metadata, METADATA_BYTES_MAX);
   const wanted = input.schemaName ?? undefined;
   if (wanted !== undefined && (!SCHEMA_NAME.test(wanted) || SCHEMA_NAMES_TAKEN.test(wanted))) {
     problems.add(
       "input.schemaName",
-      "is not lower-case letters, digits and _, or is a name that PostgreSQL or Atrium uses",
+      "is not 1 to 63 lower-case letters, digits and _ without a digit in front, or is reserved",
     );
   }
   if (input.isolation === ISOLATION_MODES.SCHEMA) {
