@@ -13,15 +13,7 @@ import { appliedSteps, STEPS } from "./steps.ts";
 import { V2_SHAPES } from "./shapes.ts";
 import { carryOn, expand } from "./work.ts";
 
-export {
-  AdoptError,
-  type AdoptOptions,
-  type AdoptProgress,
-  type AdoptReport,
-  type ClientRole,
-  type Found,
-  type TableReport,
-} from "./report.ts";
+export type { AdoptOptions, AdoptProgress, AdoptReport, TableReport } from "./report.ts";
 
 /**
  * Brings a database of the predecessor to the current schema, all of its data in the tenant it belongs to.

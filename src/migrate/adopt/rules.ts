@@ -1,5 +1,5 @@
 /** A fault that old rows may have, and what is done about it. SQL refers to the row as `t`. */
-export interface Repair {
+interface Repair {
   readonly reason: string;
   readonly when: string;
   /** Column → expression for its new value. */
@@ -9,7 +9,7 @@ export interface Repair {
 }
 
 /** A row that no key can hold. */
-export interface Misfit {
+interface Misfit {
   /** Impossible, and not looked for, where a foreign key to sessions is in place. */
   readonly bySessionKey: boolean;
   readonly reason: string;

@@ -1,5 +1,5 @@
 /** Column name → type as PostgreSQL prints it, with "!" where NULL is not allowed. */
-export type Shape = Readonly<Record<string, string>>;
+type Shape = Readonly<Record<string, string>>;
 export type Shapes = Readonly<Record<string, Shape>>;
 
 const TIME = "timestamp with time zone";
