@@ -78,11 +78,11 @@ export function createPlatformContext(parts: ContextParts, actor: Actor, facts: 
     isolation: parts.isolation,
   };
   const tenantBound: (keyof TenantContext)[] = ["tenant", "source", "db", "transact"];
-  const refusals = Object.fromEntries(
-    tenantBound.map((name) => [name, { get: refuseWithoutTenant, enumerable: false }]),
-  );
+  const refusals = Object.fromEntries(tenantBound.map((name) => [name, { get: refuseWithoutTenant }]));
+  // On the prototype: Apollo copies a context's own properties, without getters, and keeps its prototype.
+  const context: unknown = Object.setPrototypeOf(without, Object.defineProperties({}, refusals));
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- each missing property is a getter that throws, so no service ever reads an absent tenant
-  return Object.defineProperties(without, refusals) as unknown as TenantContext;
+  return context as TenantContext;
 }
 
 /** @throws FORBIDDEN unless the platform administrator acts. The only door from a service to what spans tenants. */

@@ -36,12 +36,13 @@ export function schemaText(schema: GraphQLSchema): string {
 /** Mounts GraphQL at /graphql. Who asks is decided before the body is read, so that nobody unknown fills the memory. */
 export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount): Promise<GraphqlServer> {
   const { app } = mount;
-  const byContext = new WeakMap<TenantContext, Exchange>();
+  // By its loaders, of which every request has its own: Apollo hands a copy of the context on.
+  const exchanges = new WeakMap<TenantContext["loaders"], Exchange>();
   const apollo = openApollo(mount.schema, {
     introspection: mount.introspection,
-    refusalOf: (ctx) => byContext.get(ctx)?.refusal,
+    refusalOf: (ctx) => exchanges.get(ctx.loaders)?.refusal,
     onOperation(ctx, { name, kind, codes }) {
-      const exchange = byContext.get(ctx);
+      const exchange = exchanges.get(ctx.loaders);
       if (exchange) Object.assign(exchange, { operation: name, kind, codes });
     },
   });
@@ -61,7 +62,7 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
       exchange.refusal = refusalFrom(error, request);
       return contextWithoutTenant(app, request);
     });
-    byContext.set(exchange.ctx, exchange);
+    exchanges.set(exchange.ctx.loaders, exchange);
     const tenantId = tenantIdOf(exchange.ctx);
     if (tenantId !== undefined) void reply.header("X-Tenant-ID", tenantId);
   }
