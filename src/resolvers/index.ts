@@ -1,4 +1,5 @@
 import "reflect-metadata";
+import { isInterfaceType } from "graphql";
 import type { GraphQLSchema } from "graphql";
 import { buildSchemaSync } from "type-graphql";
 import { ApiKeyResolver } from "./api-keys.ts";
@@ -11,6 +12,7 @@ import { LongTermMemoryResolver } from "./memory.ts";
 import { MessageResolver, SessionMessagesResolver } from "./messages.ts";
 import { NotificationResolver, SessionNotificationsResolver } from "./notifications.ts";
 import { MediumTermMemoryResolver, SessionMemoryResolver, ShortTermMemoryResolver } from "./session-memory.ts";
+import { NodeResolver } from "./nodes.ts";
 import { SessionResolver } from "./sessions.ts";
 import { SessionTasksResolver, TaskResolver } from "./tasks.ts";
 import { TenantResolver } from "./tenants.ts";
@@ -18,7 +20,7 @@ import { UserResolver } from "./users.ts";
 
 /** The schema, from every resolver class. Printed to schema.graphql by `npm run schema:print`. */
 export function buildAtriumSchema(): GraphQLSchema {
-  return buildSchemaSync({
+  const schema = buildSchemaSync({
     resolvers: [
       ApiKeyResolver,
       AuditResolver,
@@ -26,6 +28,7 @@ export function buildAtriumSchema(): GraphQLSchema {
       IsolationResolver,
       FileResolver,
       MessageResolver,
+      NodeResolver,
       SessionFilesResolver,
       SessionMessagesResolver,
       SessionResolver,
@@ -44,4 +47,9 @@ export function buildAtriumSchema(): GraphQLSchema {
     // Inputs are checked by services, so that jobs and other edges are covered as well.
     validate: false,
   });
+  for (const type of Object.values(schema.getTypeMap())) {
+    // type-graphql answers with a promise, for which compiled operations do not wait; without it, GraphQL reads the row's own __typename.
+    if (isInterfaceType(type)) type.resolveType = undefined;
+  }
+  return schema;
 }
