@@ -15,6 +15,13 @@ export async function preflight(
   { tables, clientRoles }: Subject,
   gatewayRole: string,
 ): Promise<void> {
+  // First and alone: an older server does not know the functions that the other questions use.
+  const version = await client.query<{ isOld: boolean; name: string }>(
+    `SELECT current_setting('server_version_num')::int < 150000 AS "isOld", current_setting('server_version') AS name`,
+  );
+  const [server] = version.rows;
+  if (server?.isOld === true)
+    throw new AdoptError(`PostgreSQL ${server.name} is too old; 15 is the first that will do.`);
   const { rows } = await client.query<{ problem: string }>(
     `SELECT format('The gateway''s role %I does not exist: CREATE ROLE %I LOGIN PASSWORD ''…''', $2::text, $2::text) AS problem
        WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $2)
@@ -56,10 +63,7 @@ export async function preflight(
        JOIN pg_constraint AS c ON d.refclassid = 'pg_constraint'::regclass AND d.refobjid = c.oid
        WHERE c.conrelid IN (SELECT to_regclass('public.' || n) FROM unnest($1::text[]) AS n)
      UNION ALL
-     SELECT format('There is no role %I for old clients', n) FROM unnest($3::text[]) AS n WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)
-     UNION ALL
-     SELECT 'PostgreSQL ' || current_setting('server_version') || ' is too old; 15 is the first that will do'
-       WHERE current_setting('server_version_num')::int < 150000`,
+     SELECT format('There is no role %I for old clients', n) FROM unnest($3::text[]) AS n WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)`,
     [tables, gatewayRole, clientRoles, NEW_TABLES],
   );
   if (rows.length === 0) return;
