@@ -1,6 +1,14 @@
 import { HeaderMap } from "@apollo/server";
 import type { ApolloServerPlugin, GraphQLRequestContext, GraphQLResponse } from "@apollo/server";
-import { getVariableValues, GraphQLError, GraphQLScalarType, GraphQLSchema, Kind, valueFromAST } from "graphql";
+import {
+  getVariableValues,
+  GraphQLError,
+  GraphQLScalarType,
+  GraphQLSchema,
+  Kind,
+  OperationTypeNode,
+  valueFromAST,
+} from "graphql";
 import type { ExecutionResult, OperationDefinitionNode } from "graphql";
 import { compileQuery, isCompiledQuery } from "graphql-jit";
 import type { CompiledQuery } from "graphql-jit";
@@ -30,7 +38,7 @@ interface Sightings {
 type Execute = (operation: Operation, ctx: TenantContext, variables: Variables) => Promise<ExecutionResult> | undefined;
 type Variables = Readonly<Record<string, unknown>>;
 
-/** Executes compiled operations in place of Apollo's way, with the same answers; what it cannot do goes Apollo's way. */
+/** Executes compiled queries in place of Apollo's way, with the same answers; what it cannot do goes Apollo's way. */
 export function compiledExecution(schema: GraphQLSchema): ApolloServerPlugin<TenantContext> {
   const execute = openExecution(schema);
 
@@ -45,15 +53,16 @@ export function compiledExecution(schema: GraphQLSchema): ApolloServerPlugin<Ten
 
   async function responseForOperation(request: GraphQLRequestContext<TenantContext>): Promise<GraphQLResponse | null> {
     const { document, operation, contextValue: ctx } = request;
-    if (!document || !operation || looksAtSchema(document)) return null;
+    // Of several mutations, GraphQL.js runs none behind a failed one; graphql-jit runs them all.
+    if (!document || operation?.operation !== OperationTypeNode.QUERY || looksAtSchema(document)) return null;
     const execution = start({ document, operation }, ctx, request.request.variables ?? {});
     if (!execution) return null;
     const http = { status: undefined, headers: new HeaderMap() };
     try {
       const { data, errors } = await execution;
-      return { http, body: { kind: "single", singleResult: errors ? { data: data ?? null, errors } : { data } } };
+      return { http, body: { kind: "single", singleResult: errors ? { errors, data } : { data } } };
     } catch (error) {
-      // Nothing may leave this hook as an exception, or the answer would be a bare 500. It is not executed again: it may have written.
+      // Nothing may leave this hook as an exception, or the answer would be a bare 500. It is not executed again.
       const originalError = error instanceof Error ? error : new Error("a compiled operation threw no error");
       const errors = [new GraphQLError("compiled execution failed", { originalError })];
       return { http: { ...http, status: 500 }, body: { kind: "single", singleResult: { errors } } };
@@ -121,7 +130,7 @@ function valuesFor({ hoisted }: Compiled, coerced: Variables): Record<string, un
 
 async function run({ query }: Compiled, ctx: TenantContext, values: Record<string, unknown>): Promise<ExecutionResult> {
   const { data, errors } = await query(undefined, ctx, values);
-  return errors && errors.length > 0 ? { data: data ?? null, errors: errors.map(realError) } : { data: data ?? null };
+  return errors && errors.length > 0 ? { errors: errors.map(realError), data: data ?? null } : { data: data ?? null };
 }
 
 /** graphql-jit's errors only look like GraphQL's: no extensions, no nodes, and a constructor of their own. */
