@@ -4,7 +4,8 @@ import type { AdoptProgress, AdoptReport, TableReport } from "../migrate/adopt/a
 import { roleOf, UsageError } from "./command.ts";
 import type { CommandContext } from "./command.ts";
 
-const USAGE = "atrium adopt [--dry-run] [--client-role <role>]… [--batch-rows <number>]";
+const USAGE = "atrium adopt [--dry-run] [--client-role <role>]… [--no-old-clients] [--batch-rows <number>]";
+const FLAGS = new Set(["--dry-run", "--no-old-clients"]);
 const BAR_WIDTH = 30;
 const PROGRESS_EVERY_MS = 1_000; // a line a second where there is no terminal to draw a bar on
 
@@ -33,17 +34,20 @@ interface Options {
 
 function readOptions(args: readonly string[]): Options {
   let dryRun = false;
+  let hasOldClients = true;
   let batchRows: number | undefined;
   const clientRoles: string[] = [];
   const rest = [...args];
   for (let word = rest.shift(); word !== undefined; word = rest.shift()) {
-    const value = word === "--dry-run" ? undefined : rest.shift();
+    const value = FLAGS.has(word) ? undefined : rest.shift();
     if (word === "--dry-run") dryRun = true;
+    else if (word === "--no-old-clients") hasOldClients = false;
     else if (word === "--client-role" && value !== undefined) clientRoles.push(value);
     else if (word === "--batch-rows" && value !== undefined && /^[1-9]\d{0,6}$/.test(value)) batchRows = Number(value);
     else throw new UsageError(USAGE);
   }
-  return { dryRun, clientRoles: clientRoles.length > 0 ? clientRoles : undefined, batchRows };
+  if (!hasOldClients && clientRoles.length > 0) throw new UsageError(USAGE);
+  return { dryRun, clientRoles: hasOldClients && clientRoles.length === 0 ? undefined : clientRoles, batchRows };
 }
 
 function progressPrinter(print: (line: string) => void): (progress: AdoptProgress) => void {

@@ -10,7 +10,8 @@ import { grantGateway, requireGatewayRole } from "./grants.ts";
 export { grantGateway } from "./grants.ts";
 
 const NO_FILTER = { externalTables: [], externalEnums: [] };
-const DEPLOY_LOCK = 4_718_235_511; // any number that nobody else uses for an advisory lock
+/** What a deploy and an adoption take on the database, so that neither works beside the other. */
+export const DEPLOY_LOCK = 4_718_235_511; // any number that nobody else uses for an advisory lock
 
 /** What stands between a database and the steps of this version. All lists empty: it is current. */
 export interface MigrationStatus {
@@ -50,6 +51,7 @@ export async function deploy(
 ): Promise<string[]> {
   return inTurn(ownerUrl, options.onProgress, async (owner) => {
     await requireGatewayRole(owner, options.gatewayRole);
+    await refuseUnadopted(owner);
     const applied = await apply(ownerUrl, options);
     await grantGateway(owner, options.gatewayRole);
     return applied;
@@ -203,6 +205,26 @@ function failure(step: string, error: unknown): MigrationError {
 
 function howToResolve(step: string): string {
   return `Remove the cause (the comment at the head of the step's migration.sql says how), then: atrium migrate resolve ${step} rolled-back, and deploy again.`;
+}
+
+/** The chain begins by making the predecessor's tables; on a database that has them, adoption comes first, and must have come to its end. */
+async function refuseUnadopted(owner: pg.Client): Promise<void> {
+  const { rows } = await owner.query<{ is_old: boolean; is_begun: boolean }>(
+    `SELECT to_regclass('public.sessions') IS NOT NULL AND to_regclass('public._prisma_migrations') IS NULL AS is_old,
+       to_regclass('atrium.adoption') IS NOT NULL AS is_begun`,
+  );
+  if (rows[0]?.is_old === true) {
+    throw new MigrationError(
+      "This database holds tables of the predecessor. `npx atrium adopt --dry-run` says what would become of them, `npx atrium adopt` does it.",
+    );
+  }
+  if (rows[0]?.is_begun !== true) return;
+  const { rowCount } = await owner.query("SELECT FROM atrium.adoption WHERE report IS NULL");
+  if (rowCount !== 0) {
+    throw new MigrationError(
+      "The adoption of this database was interrupted. Run `npx atrium adopt` again: it goes on where it was.",
+    );
+  }
 }
 
 /** One deploy at a time, however long it takes; the engine's own lock gives up after ten seconds. */

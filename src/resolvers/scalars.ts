@@ -2,7 +2,7 @@ import { GraphQLError, GraphQLID, GraphQLScalarType, Kind } from "graphql";
 
 export {
   GraphQLBigInt as BigIntScalar,
-  GraphQLDateTimeISO as DateTime,
+  GraphQLDateTime as DateTime,
   GraphQLEmailAddress as EmailAddress,
   GraphQLJSONObject as JSONObject,
   GraphQLTimeZone as TimeZone,

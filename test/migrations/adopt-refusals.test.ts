@@ -74,9 +74,9 @@ describe("adopt", () => {
     expect(await fingerprint(database.old)).toEqual(before);
   });
 
-  test("takes over from a deploy that refused because the tables were there already", async () => {
+  test("does what a deploy refused to do and named it for", async () => {
     const database = await legacyDatabase("B");
-    await expect(deploy(database.url, { gatewayRole })).rejects.toThrow("is not empty");
+    await expect(deploy(database.url, { gatewayRole })).rejects.toThrow("npx atrium adopt");
 
     const report = await adopt(database.url, { gatewayRole });
 

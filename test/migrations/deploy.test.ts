@@ -203,6 +203,15 @@ describe("a history that does not fit", () => {
     await expect(deploy(database.ownerUrl, { gatewayRole })).rejects.toThrow("does not know: 20990101000000_newer");
   });
 
+  test("a database of the predecessor is refused and left alone, with the way to adopt it", async () => {
+    await owner.query("CREATE TABLE sessions (id uuid PRIMARY KEY, name varchar(255) NOT NULL)");
+
+    await expect(deploy(database.ownerUrl, { gatewayRole })).rejects.toThrow("atrium adopt");
+
+    expect(await exists("public.tenants")).toBe(false);
+    expect(await exists("public._prisma_migrations")).toBe(false);
+  });
+
   test("a database with tables of somebody else is refused and left alone", async () => {
     await owner.query("CREATE TABLE somebody_elses (id int)");
 

@@ -1,9 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import pg from "pg";
+import { DEPLOY_LOCK } from "../migrate.ts";
 import { AdoptError } from "./report.ts";
 
-// The number that `migrate deploy` locks, too: no deploy may contract a table that the adoption has not prepared.
-const DEPLOY_LOCK = 4_718_235_511;
 const TURN_PATIENCE_MS = 30_000;
 const LOOK_AGAIN_MS = 250;
 
