@@ -185,9 +185,15 @@ function visible({ minImportance, kind, sessionIds, createdAfter, createdBefore 
   return {
     ...(minImportance != null && minImportance > 0 && { importanceScore: { gte: minImportance } }),
     ...(kind && { kind: wordsFilter(MEMORY_KINDS, kind, MEMORY_KINDS.GENERAL) }),
-    ...(sessionIds && { OR: sessionIds.map((id) => ({ learnedFromSessions: { array_contains: [id] } })) }),
+    ...(sessionIds && learnedFromOneOf(sessionIds)),
     createdAt: { ...(createdAfter && { gt: createdAfter }), ...(createdBefore && { lt: createdBefore }) },
   };
+}
+
+function learnedFromOneOf(sessionIds: readonly string[]) {
+  // Prisma leaves an empty OR out where it stands inside an AND, and would find everything.
+  if (sessionIds.length === 0) return { id: { in: [] } };
+  return { OR: sessionIds.map((id) => ({ learnedFromSessions: { array_contains: [id] } })) };
 }
 
 function checkTexts({ content, importance }: MemoryChanges): Problems {
