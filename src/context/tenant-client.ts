@@ -75,12 +75,12 @@ function scopedClient(tenantId: string, prisma: PrismaClient, scope: "on" | "off
   };
 }
 
-/** The extension that injects the tenant: wall one. */
-function extend(tenantId: string, prisma: PrismaClient, scope: "on" | "off") {
+/** The extension that injects the tenant: wall one. What it gives can be got around by `$parent` and raw SQL, so only `seal` hands it out; the isolation suite attacks it bare. */
+export function extend(tenantId: string, prisma: PrismaClient, scope: "on" | "off") {
   return prisma.$extends({
     name: "tenant",
     query: {
-      async $allOperations({ model, operation, args, query }) {
+      async $allOperations({ model, operation, args, query }): Promise<unknown> {
         return query(scope === "on" ? scopeToTenant(tenantId, model, operation, args) : args);
       },
     },
@@ -102,7 +102,8 @@ function seal(client: object): TenantDb {
       if (typeof call !== "function") throw new Error(`Prisma has no ${name}.${operation}`);
       operations[operation] = async (args?: unknown): Promise<unknown> => {
         try {
-          return await Reflect.apply(call, delegate, [args]);
+          const answer: unknown = await Reflect.apply(call, delegate, [args]);
+          return answer;
         } catch (error) {
           return translateDatabaseError(error);
         }

@@ -1,3 +1,7 @@
+import { showResults } from "../isolation/support/results.ts";
 import { stopShared } from "./shared-cluster.ts";
 
-export default stopShared;
+export default async function globalTeardown(): Promise<void> {
+  await stopShared();
+  showResults();
+}

@@ -1,0 +1,48 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+
+const resultTable = z.object({ title: z.string(), columns: z.array(z.string()), rows: z.array(z.array(z.string())) });
+
+/** A table of what the isolation suite found; goes into docs/security.md, so it holds no times and nothing random. */
+export type ResultTable = z.infer<typeof resultTable>;
+
+// In the order in which they are shown. Test files run side by side, so each writes a file of its own.
+const PARTS = ["walls-alone", "suite-itself", "graphql", "catalogue"] as const;
+export type ResultPart = (typeof PARTS)[number];
+
+const folder = (): string => path.resolve("test/generated/isolation");
+const fileOf = (part: ResultPart): string => path.join(folder(), `${part}.json`);
+
+export function writeResult(part: ResultPart, table: ResultTable): void {
+  mkdirSync(folder(), { recursive: true });
+  writeFileSync(fileOf(part), JSON.stringify(table));
+}
+
+/** Before a run: what an earlier one found must not be shown as this one's. */
+export function forgetResults(): void {
+  rmSync(folder(), { recursive: true, force: true });
+}
+
+/** After a run: shows what was found, and keeps it for docs/security.md when it is whole. */
+export function showResults(): void {
+  const tables = PARTS.flatMap((part): ResultTable[] => {
+    if (!existsSync(fileOf(part))) return [];
+    return [resultTable.parse(JSON.parse(readFileSync(fileOf(part), "utf8")))];
+  });
+  for (const table of tables) process.stdout.write(`\n${textOf(table)}\n`);
+  if (tables.length === PARTS.length) {
+    writeFileSync(path.resolve("test/generated/isolation.json"), `${JSON.stringify({ tables }, null, 2)}\n`);
+  }
+}
+
+function textOf({ title, columns, rows }: ResultTable): string {
+  const all = [columns, ...rows];
+  const widths = columns.map((_, index) => Math.max(...all.map((row) => (row[index] ?? "").length)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join("  ")
+      .trimEnd();
+  return [title, line(columns), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+}
