@@ -63,9 +63,6 @@ function fail(request: FastifyRequest, reply: FastifyReply, failure: Failure): F
 
 function failureOf(error: FastifyError): Failure {
   if (error instanceof AppError) return error;
-  if (error.code === "FST_ERR_HANDLER_TIMEOUT") {
-    return { status: 503, code: "UNAVAILABLE", message: "No answer in time; what was asked for may still happen" };
-  }
   if (isUnreachable(error)) return unavailable(error);
   const { statusCode: status = 500 } = error;
   if (status === 413) return { status, code: "PAYLOAD_TOO_LARGE", message: "The request's body is too large" };

@@ -26,6 +26,8 @@ export interface GraphqlMount {
   readonly app: AppContext;
   readonly schema: GraphQLSchema;
   readonly introspection: Config["introspection"];
+  /** How long an execution may take, in milliseconds. */
+  readonly deadlineMs: number;
 }
 
 /** The public schema as text. */
@@ -73,7 +75,7 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
     bodyLimit: BODY_MAX_BYTES,
     onRequest,
     async handler(request, reply) {
-      const body = await execute.call(server, request, reply);
+      const body = await inTime(mount.deadlineMs, Promise.resolve(execute.call(server, request, reply)));
       void reply.header("Cache-Control", "private, no-store");
       challenge(reply, reply.statusCode);
       return typeof body !== "string" || reply.statusCode < 400 ? body : completed(body, request);
@@ -93,6 +95,20 @@ function refusalFrom(error: unknown, request: FastifyRequest): AppError {
   if (error instanceof AppError && error.code === "TENANT_REQUIRED" && length <= BODY_WITHOUT_TENANT_MAX_BYTES)
     return error;
   throw error;
+}
+
+/** @throws UNAVAILABLE when the answer is late. What runs is not stopped: its statements have an end of their own. */
+async function inTime<Answer>(deadlineMs: number, answer: Promise<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    const message = "There was no answer in time; what was asked for may still happen";
+    timer = setTimeout(() => reject(new AppError("UNAVAILABLE", message)), deadlineMs);
+  });
+  try {
+    return await Promise.race([answer, tooLate]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Gives errors that no operation came to (no query, a batch, CSRF) the code and request id that all errors have. */

@@ -91,7 +91,8 @@ function page(sampleKey: string | undefined): { readonly html: string; readonly 
     staticPath: STATIC_PATH,
     endpoint: "/graphql",
     htmlParts: {
-      titleTag: "<title>Atrium playground</title>",
+      // Without an icon of its own, a browser asks for one that is not there.
+      titleTag: `<title>Atrium playground</title><link rel="icon" href="data:," />`,
       configScript: (own) => `${own}<script>Object.assign(RURU_CONFIG, ${text});</script>`,
     },
   });

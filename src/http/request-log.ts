@@ -6,7 +6,8 @@ import type { Exchange } from "./exchange.ts";
 import type { Metrics, Outcome } from "./metrics.ts";
 
 const NAME_MAX = 100; // a client chooses its operations' names
-const PROBES = new Set(["/livez", "/readyz", "/metrics"]);
+// Asked by machines every few seconds, or twenty times a page.
+const QUIET = new Set(["/livez", "/readyz", "/metrics", "/playground/static/*"]);
 
 /** One line and one count for each request, when its answer is out. Addresses and variables stay out: they hold contents. */
 export function recordRequests(server: FastifyInstance, log: Logger, metrics: Metrics): void {
@@ -34,7 +35,7 @@ export function recordRequests(server: FastifyInstance, log: Logger, metrics: Me
       outcome,
       ...(codes.length > 0 && { codes }),
     };
-    if (PROBES.has(route)) log.debug(line, "request");
+    if (QUIET.has(route)) log.debug(line, "request");
     else log.info(line, "request");
   });
 }

@@ -48,7 +48,6 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
   const server = fastify({
     genReqId: requestIdOf,
     bodyLimit: BODY_MAX_BYTES,
-    handlerTimeout: deadlineMs,
     requestTimeout: deadlineMs,
     forceCloseConnections: "idle",
     // Requests on connections that are still open are answered: nobody sees the stop as an error.
@@ -62,7 +61,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     if (isStopping) void reply.header("Connection", "close");
   });
   metrics.observe(app);
-  const apollo = await mountGraphql(server, { app, schema, introspection: config.introspection });
+  const apollo = await mountGraphql(server, { app, schema, introspection: config.introspection, deadlineMs });
   mountHealth(server, {
     app,
     metrics,
