@@ -157,7 +157,7 @@ class UpdateTenantInput {
 
   @Field(() => Boolean, {
     nullable: true,
-    description: "false suspends it and true resumes it, within a second in every process; null is refused.",
+    description: "Whether its requests are served, from within a second in every process; null is refused.",
   })
   active?: boolean | null;
 
