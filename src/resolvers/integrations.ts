@@ -24,7 +24,6 @@ import type {
 import * as users from "../services/users.ts";
 import { connectionOf, PageArguments } from "./connection.ts";
 import { Node } from "./node.ts";
-import type { Typed } from "./node.ts";
 import { DateTime, EntityId, JSONObject, URLScalar } from "./scalars.ts";
 import { User } from "./users.ts";
 
@@ -77,9 +76,9 @@ registerEnumType(integrations.INTEGRATION_STATUSES, {
 @InterfaceType({
   implements: Node,
   description: "A connected outside account or server; its credentials are never shown.",
-  resolveType: (value: Typed) => value.__typename,
+  resolveType: (value: integrations.Integration) => TYPES[value.__typename],
 })
-export abstract class Integration extends Node {
+abstract class Integration extends Node {
   @Field(() => integrations.INTEGRATION_KINDS, { description: "What it is for." })
   kind!: IntegrationKind;
 
@@ -112,13 +111,13 @@ export abstract class Integration extends Node {
 }
 
 @ObjectType({ implements: [Integration, Node], description: "A connected calendar.", simpleResolvers: true })
-export class CalendarIntegration extends Integration {}
+class CalendarIntegration extends Integration {}
 
 @ObjectType({ implements: [Integration, Node], description: "A connected mailbox.", simpleResolvers: true })
-export class EmailIntegration extends Integration {}
+class EmailIntegration extends Integration {}
 
 @ObjectType({ implements: [Integration, Node], description: "A connected server of tools.", simpleResolvers: true })
-export class McpIntegration extends Integration {
+class McpIntegration extends Integration {
   @Field(() => URLScalar, { description: "Where the server is, without credentials." })
   serverUrl!: string;
 }
@@ -128,7 +127,10 @@ export class McpIntegration extends Integration {
   description: "Something that an earlier system noted and that cannot be used.",
   simpleResolvers: true,
 })
-export class OtherIntegration extends Integration {}
+class OtherIntegration extends Integration {}
+
+// By the names that the service gives them, so that the compiler sees when one is missing.
+const TYPES = { CalendarIntegration, EmailIntegration, McpIntegration, OtherIntegration };
 
 const IntegrationConnection = connectionOf(() => Integration, "Integration");
 

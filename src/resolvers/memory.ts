@@ -39,7 +39,7 @@ registerEnumType(memory.longTerm.MEMORY_KINDS, {
 });
 
 @ObjectType({ implements: Node, description: "Something learned for good.", simpleResolvers: true })
-export class LongTermMemory extends Node {
+class LongTermMemory extends Node {
   @Field(() => String, { description: "What was learned, 1 to 20,000 characters." })
   content!: string;
 

@@ -49,7 +49,7 @@ registerEnumType(notifications.URGENCIES, {
 });
 
 @ObjectType({ implements: Node, description: "Something a person should know.", simpleResolvers: true })
-export class Notification extends Node {
+class Notification extends Node {
   @Field(() => Boolean, { description: "Whether somebody has read it." })
   read!: boolean;
 

@@ -22,7 +22,7 @@ class ShortTermMemory {
   description: "A summary of an earlier part of one session.",
   simpleResolvers: true,
 })
-export class MediumTermMemory extends Node {
+class MediumTermMemory extends Node {
   @Field(() => String, { description: "The summary." })
   content!: string;
 

@@ -47,7 +47,7 @@ registerEnumType(tasks.TASK_PRIORITIES, {
 });
 
 @ObjectType({ implements: Node, description: "A piece of work in the background.", simpleResolvers: true })
-export class Task extends Node {
+class Task extends Node {
   @Field(() => String, { description: "The kind of work, like `resolve_contradiction`." })
   type!: string;
 

@@ -15,7 +15,7 @@ export function withoutSecrets(value: Prisma.JsonValue): Prisma.JsonValue {
   return Object.fromEntries(kept.map(([name, inner]) => [name, inner === undefined ? null : withoutSecrets(inner)]));
 }
 
-/** An address without user name, password, and parameters named like a secret; empty when it is no address at all. */
+/** An address without user name, password, and what is named like a secret in parameters and fragment; empty when it is no address at all. */
 function addressWithoutSecrets(text: string): string {
   if (!URL.canParse(text)) return "";
   const url = new URL(text);
@@ -23,6 +23,7 @@ function addressWithoutSecrets(text: string): string {
   url.password = "";
   const names = [...url.searchParams.keys()].filter((name) => SECRET_NAME.test(name));
   for (const name of names) url.searchParams.delete(name);
+  if (SECRET_NAME.test(url.hash)) url.hash = "";
   return url.toString();
 }
 
