@@ -22,8 +22,13 @@ interface Started {
 
 /** `npm start` until it has printed its address and a key. */
 async function start(): Promise<Started> {
-  const child = spawn("npm", ["start"], { cwd: root, env: environment, stdio: ["ignore", "pipe", "inherit"] });
-  const timer = setTimeout(() => child.kill("SIGKILL"), START_MS_MAX);
+  const child = spawn("npm", ["start"], {
+    cwd: root,
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+    detached: true, // a group of its own, which can be ended whole
+  });
+  const timer = setTimeout(() => endGroup(child), START_MS_MAX);
   try {
     let origin: string | undefined;
     for await (const line of createInterface({ input: child.stdout })) {
@@ -36,6 +41,13 @@ async function start(): Promise<Started> {
   } finally {
     clearTimeout(timer);
     child.stdout.resume(); // what it says later is not ours, but must not fill the pipe
+  }
+}
+
+/** Ends npm, the server and its database at once: killing npm alone would leave the others, and their ends of our pipe. */
+function endGroup(child: ChildProcess): void {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+    process.kill(-child.pid, "SIGKILL");
   }
 }
 
@@ -105,7 +117,7 @@ async function startTwice(): Promise<void> {
 
 async function stop({ child }: Started): Promise<void> {
   const began = Date.now();
-  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+  const timer = setTimeout(() => endGroup(child), STOP_MS_MAX);
   child.kill("SIGTERM");
   const code = await exitOf(child);
   clearTimeout(timer);
@@ -136,6 +148,6 @@ try {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 } finally {
-  running?.child.kill("SIGTERM");
+  if (running) endGroup(running.child);
   rmSync(dataDir, { recursive: true, force: true });
 }
