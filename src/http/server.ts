@@ -3,6 +3,7 @@ import helmet from "@fastify/helmet";
 import { fastify } from "fastify";
 import type { FastifyInstance } from "fastify";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { Config } from "../config.ts";
 import type { AppContext } from "../context/app-context.ts";
 import { newRequestId } from "../context/crypto.ts";
@@ -74,10 +75,18 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     schemaText: schemaText(schema),
     sampleKey: options.sampleKey,
   });
+  const sockets = new Set<Socket>();
+  server.server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+
   const url = await server.listen({ host: config.host, port: config.port });
 
   async function drain(): Promise<void> {
     isStopping = true;
+    // Browsers connect before they have anything to say; Node does not count these as idle, and would wait for them.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     const timer = setTimeout(() => server.server.closeAllConnections(), DRAIN_MS);
     await server.close();
     clearTimeout(timer);
