@@ -3,9 +3,10 @@ import { runAdopt } from "./cli/adopt.ts";
 import { UsageError } from "./cli/command.ts";
 import type { CommandContext } from "./cli/command.ts";
 import { runIsolate } from "./cli/isolate.ts";
+import { runKeyCommand } from "./cli/key.ts";
 import { runMigrate } from "./cli/migrate.ts";
+import { runTenantCommand } from "./cli/tenant.ts";
 import { ConfigError, readConfig, readEnvironment } from "./config.ts";
-import type { Config } from "./config.ts";
 import type { AppContext } from "./context/app-context.ts";
 import { openLog } from "./context/log.ts";
 import { joinDatabase } from "./embedded/database.ts";
@@ -20,8 +21,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   migrate: { summary: "deploy | status | draft <name> | check | resolve <step> applied|rolled-back", run: runMigrate },
   isolate: {
     summary: "prove on the live database that tenants are kept apart; exit code 1 when a check fails",
-    run: runIsolation,
+    run: onContext((_args, app, print) => runIsolate(app, print)),
   },
+  tenant: { summary: "create <name> | list | suspend <id> | resume <id>", run: onContext(runTenantCommand) },
+  key: { summary: "create | revoke <id>  keys of a tenant", run: onContext(runKeyCommand) },
   adopt: { summary: "[--dry-run]  bring a database of the predecessor to the current schema", run: runAdopt },
 };
 
@@ -44,29 +47,22 @@ async function run([name = "help", ...args]: readonly string[]): Promise<void> {
   }
 }
 
-async function runIsolation(_args: readonly string[], context: CommandContext): Promise<number> {
-  return withContext(context, (app) => runIsolate(app, context.print));
-}
-
-/** Runs a command on everything that the gateway works with, but its server. */
-async function withContext(
-  { config, print }: CommandContext,
-  work: (app: AppContext, config: Config) => Promise<number>,
-): Promise<number> {
-  const database = await joinDatabase(config, print);
-  const log = openLog({ logLevel: "error" });
-  const app = openContext({
-    config,
-    gatewayUrl: database.gatewayUrl,
-    log,
-    platformAdminKey: readOrMakeSecrets(config).platformAdminKey,
-  });
-  try {
-    return await work(app, config);
-  } finally {
-    await app.close();
-    await database.close();
-  }
+/** A command on everything that the gateway works with, but its server. */
+function onContext(
+  command: (args: readonly string[], app: AppContext, print: CommandContext["print"]) => Promise<number>,
+): Command["run"] {
+  return async (args, { config, print }) => {
+    const database = await joinDatabase(config, print);
+    const { platformAdminKey } = readOrMakeSecrets(config);
+    const log = openLog({ logLevel: "error" });
+    const app = openContext({ config, gatewayUrl: database.gatewayUrl, log, platformAdminKey });
+    try {
+      return await command(args, app, print);
+    } finally {
+      await app.close();
+      await database.close();
+    }
+  };
 }
 
 function help(): string[] {

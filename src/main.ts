@@ -1,10 +1,12 @@
-import { openApp } from "./app.ts";
-import type { App } from "./app.ts";
+import { openApp, openContext } from "./app.ts";
+import type { App, AppOptions } from "./app.ts";
 import { roleOf } from "./cli/command.ts";
 import { ConfigError, readConfig, readEnvironment } from "./config.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./embedded/database.ts";
 import type { OpenDatabase } from "./embedded/database.ts";
+import { describeSampleData, makeSampleData } from "./embedded/sample-data.ts";
+import type { SampleTenant } from "./embedded/sample-data.ts";
 import { readOrMakeSecrets } from "./embedded/secrets.ts";
 import { deploy } from "./migrate/migrate.ts";
 
@@ -23,7 +25,11 @@ async function run(): Promise<void> {
     const running = await start(config);
     let stopping: Promise<void> | undefined;
     // Not once(): a second Ctrl-C while stopping would end the process at once and leave PostgreSQL behind.
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => (stopping ??= stop(running, signal)));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.on(signal, () => {
+        stopping ??= stop(running, signal);
+      });
+    }
   } catch (error) {
     for (const line of describe(error)) process.stderr.write(`${line}\n`);
     process.exitCode = 1;
@@ -36,12 +42,25 @@ async function start(config: Config): Promise<Running> {
     const applied = await deploy(database.ownerUrl, { gatewayRole: roleOf(database.gatewayUrl), onProgress: say });
     if (applied.length > 0) say(`Applied ${applied.length} migrations`);
     const secrets = readOrMakeSecrets(config);
-    const app = await openApp({ config, gatewayUrl: database.gatewayUrl, platformAdminKey: secrets.platformAdminKey });
+    const options = { config, gatewayUrl: database.gatewayUrl, platformAdminKey: secrets.platformAdminKey };
+    const samples = config.sampleData ? await prepareSamples(options, config.dataDir) : [];
+    const app = await openApp({ ...options, sampleKey: samples[0]?.key });
     say(`Atrium is ready at ${app.url}/graphql`);
+    for (const line of describeSampleData(samples, app.url)) say(line);
     return { app, database };
   } catch (error) {
     await database.close();
     throw error;
+  }
+}
+
+/** Before the port is open, so that nobody ever sees half of them. */
+async function prepareSamples(options: AppOptions, dataDir: string): Promise<readonly SampleTenant[]> {
+  const context = openContext(options);
+  try {
+    return await makeSampleData(context, dataDir);
+  } finally {
+    await context.close();
   }
 }
 

@@ -5,9 +5,11 @@ import { roleOf, UsageError } from "./command.ts";
 
 const USAGE = "atrium migrate deploy | status | draft <name> | check | resolve <step> applied|rolled-back";
 
+const STATES = ["pending", "failed", "edited", "unknown"] as const;
+
 /** `atrium migrate …`: Prisma Migrate's own engine, without its download. */
 export async function runMigrate(args: readonly string[], { config, print }: CommandContext): Promise<number> {
-  const [action, name, outcome] = args;
+  const [action = "", name, outcome] = args;
   switch (action) {
     case "deploy":
       return usingDatabase(async (database) => {
@@ -21,9 +23,7 @@ export async function runMigrate(args: readonly string[], { config, print }: Com
     case "status":
       return usingDatabase(async (database) => {
         const found = await status(database.ownerUrl);
-        const lines = Object.entries(found).flatMap(([state, steps]) =>
-          steps.map((step: string) => `${state.padEnd(8)} ${step}`),
-        );
+        const lines = STATES.flatMap((state) => found[state].map((step) => `${state.padEnd(8)} ${step}`));
         for (const line of lines) print(line);
         if (lines.length === 0) print("The database is current.");
         return lines.length === 0 ? 0 : 1;

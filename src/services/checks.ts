@@ -10,7 +10,7 @@ export class Problems {
   /** Characters are counted as PostgreSQL counts them: code points. NUL is refused everywhere, because PostgreSQL's text cannot hold it. */
   text(path: string, value: string | null | undefined, min: number, max: number): this {
     if (value == null) return this;
-    const length = [...value].length;
+    const length = Array.from(value).length;
     if (value.includes("\0")) this.add(path, "contains a NUL character");
     else if (length < min && value.trim() === "") this.add(path, "is empty");
     else if (length < min || length > max) this.add(path, `has ${length} characters; ${min} to ${max} are allowed`);

@@ -1,4 +1,5 @@
 import { Writable } from "node:stream";
+import { z } from "zod";
 import { openApp } from "../../src/app.ts";
 import type { App, AppOptions } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
@@ -9,6 +10,8 @@ import { sendTo } from "./send.ts";
 import type { Sender } from "./send.ts";
 import { tenantMaker } from "./tenants.ts";
 import type { TestTenant } from "./tenants.ts";
+
+const logLine = z.record(z.string(), z.unknown());
 
 export const PLATFORM_KEY = "test-platform-administrator-key-0123456789";
 
@@ -74,7 +77,7 @@ export async function startApp(
 function collectInto(logs: Record<string, unknown>[]): Writable {
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
-      for (const line of chunk.toString().split("\n").filter(Boolean)) logs.push(JSON.parse(line));
+      for (const line of chunk.toString().split("\n").filter(Boolean)) logs.push(logLine.parse(JSON.parse(line)));
       done();
     },
   });
