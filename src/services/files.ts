@@ -99,7 +99,7 @@ const textOf = defineLoader(async (ctx: TenantContext, ids: readonly string[]) =
 });
 
 const loadPage = definePageLoader<FileFacts>({
-  list: "files",
+  list: "session.files",
   order: ORDER,
   async read(ctx, sessionIds, _filter, window) {
     const found = await ctx.db.session.findMany({

@@ -91,7 +91,7 @@ export function roleOf(message: Pick<MessageRow, "role">): MessageRole {
 }
 
 const loadPage = definePageLoader<MessageRow, readonly MessageRole[] | undefined>({
-  list: "messages",
+  list: "session.messages",
   order: { field: "createdAt", direction: "asc" },
   async read(ctx, sessionIds, roles, window) {
     const found = await ctx.db.session.findMany({

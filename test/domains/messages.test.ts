@@ -172,7 +172,7 @@ describe("reading messages", () => {
 });
 
 describe("the number of statements", () => {
-  test("a page of 20 sessions with messages, files, owners and counts takes one for each list and one for each count", async () => {
+  test("a page of 20 sessions with messages, files, notifications, tasks, owners and counts takes one for each list and one for each count", async () => {
     const acme = await app.newTenant();
     const user = await acme.db.user.create({ data: { email: "eve@example.com" } });
     for (let index = 0; index < 20; index += 1) {
@@ -180,6 +180,8 @@ describe("the number of statements", () => {
       await acme.db.message.createMany({
         data: ["a", "b", "c"].map((content) => ({ sessionId, role: "user", content })),
       });
+      await acme.db.notification.createMany({ data: [{ sessionId, type: "todo", urgency: "low", content: {} }] });
+      await acme.db.task.createMany({ data: [{ sessionId, type: "t" }] });
       await acme.db.file.createMany({ data: [{ sessionId, filename: "f", filepath: "f", textContent: "text" }] });
     }
     const query = (fields: string) => `{ sessions(first: 20) { nodes { id ${fields} } } }`;
@@ -196,11 +198,13 @@ describe("the number of statements", () => {
     expect(await statements("messageCount")).toBe(2);
     expect(await statements("user { email }")).toBe(2);
     expect(await statements("files { nodes { filename textPreview session { name } } }")).toBe(4);
+    const lists = ["messages", "files", "notifications", "tasks"];
+    expect(await statements(lists.map((list) => `${list} { nodes { id } }`).join(" "))).toBe(1 + 4);
     expect(
       await statements(
-        "messageCount user { name } messages { totalCount nodes { content } } files { totalCount nodes { filename } }",
+        `messageCount user { name } ${lists.map((list) => `${list} { totalCount nodes { id } }`).join(" ")}`,
       ),
-    ).toBe(6);
+    ).toBe(1 + 1 + 4 + 4);
     expect(await app.countStatements(() => acme.send("{ sessions { totalCount nodes { id } } }"))).toBe(2);
   });
 

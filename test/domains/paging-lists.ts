@@ -39,8 +39,8 @@ export interface ListCase {
   readonly field: string;
   /** Further arguments, as they stand in the operation. */
   readonly variant?: string;
-  /** A new list of this tenant: below a session of its own, or the one list that the tenant has. */
-  readonly open: (app: TestApp, tenant: TestTenant) => Promise<OpenList>;
+  /** The list of this tenant, or below this session, which is a new one if none is named. */
+  readonly open: (app: TestApp, tenant: TestTenant, sessionId?: string) => Promise<OpenList>;
 }
 
 interface Row {
@@ -155,10 +155,10 @@ function tenantsList(name: string, source: SourceOf, direction: "asc" | "desc" =
   return {
     field: `Query.${name}`,
     ...(variant && { variant }),
-    async open(_app, tenant) {
+    async open(_app, tenant, sessionId) {
       // Lists of sessions hold nothing but what the test adds.
-      const sessionId = name === "sessions" ? "" : (await tenant.db.session.create({ data: { name: "s" } })).id;
-      return openList(tenant.send, operation(name, variant), direction, source(tenant, sessionId));
+      const id = name === "sessions" ? "" : (sessionId ?? (await newSession(tenant)));
+      return openList(tenant.send, operation(name, variant), direction, source(tenant, id));
     },
   };
 }
@@ -166,11 +166,16 @@ function tenantsList(name: string, source: SourceOf, direction: "asc" | "desc" =
 function sessionsList(name: string, source: SourceOf, direction: "asc" | "desc" = "desc"): ListCase {
   return {
     field: `Session.${name}`,
-    async open(_app, tenant) {
-      const { id } = await tenant.db.session.create({ data: { name: "s" } });
+    async open(_app, tenant, sessionId) {
+      const id = sessionId ?? (await newSession(tenant));
       return openList(tenant.send, operation(name, undefined, id), direction, source(tenant, id));
     },
   };
+}
+
+export async function newSession(tenant: TestTenant): Promise<string> {
+  const { id } = await tenant.db.session.create({ data: { name: "s" } });
+  return id;
 }
 
 /** The platform's list goes over all tenants: each test looks at those with a name of its own. */

@@ -189,6 +189,34 @@ describe("deleting, archiving and restoring", () => {
   });
 });
 
+describe("archiving", () => {
+  const ARCHIVE = "mutation ($id: ID!) { archiveSession(id: $id) { session { status archivedAt } } }";
+
+  test("a session is archived once; of five at the same time one succeeds", async () => {
+    const acme = await app.newTenant();
+    const { id } = await acme.db.session.create({ data: { name: "a" } });
+
+    const answers = await Promise.all([1, 2, 3, 4, 5].map(() => acme.send(ARCHIVE, { id })));
+
+    const refused = answers.filter((answer) => answer.errors);
+    expect(refused.flatMap(codesOf)).toEqual(Array(4).fill("CONFLICT"));
+    expect(refused[0]?.errors?.[0]?.message).toBe("Session is already archived");
+    const session = await acme.db.session.findUnique({ where: { id } });
+    expect(answers.filter((answer) => !answer.errors).map(dataOf)).toEqual([
+      { archiveSession: { session: { status: "ARCHIVED", archivedAt: session?.archivedAt?.toISOString() } } },
+    ]);
+  });
+
+  test("a deleted session comes back by being archived and restored", async () => {
+    const acme = await app.newTenant();
+    const { id } = await acme.db.session.create({ data: { name: "a", status: "deleted" } });
+
+    expect(codesOf(await acme.send(ARCHIVE, { id }))).toEqual([]);
+    expect(codesOf(await acme.send(RESTORE, { id }))).toEqual([]);
+    expect(await namesIn(acme.send)).toEqual(["a"]);
+  });
+});
+
 describe("listing sessions", () => {
   test("deleted ones appear only when they are asked for, and words nobody knows are active", async () => {
     const acme = await app.newTenant();
