@@ -1,12 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
 import { buildSchema, isScalarType, isSpecifiedScalarType } from "graphql";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { settingNames } from "../../src/config.ts";
+import { makeSampleData } from "../../src/embedded/sample-data.ts";
 import { ERROR_CODES } from "../../src/errors.ts";
+import { startApp } from "../support/app.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const documents = [
@@ -131,6 +134,23 @@ describe("the documents", () => {
     );
     expect(unknown.map(([text]) => text)).toEqual([]);
     expect(named.length).toBeGreaterThan(5);
+  });
+
+  test("the query of the README answers what the README shows", async () => {
+    const [, query = ""] = /```graphql\n([^]*?)```/.exec(read("README.md")) ?? [];
+    const [, answer = ""] = /```json\n([^]*?)```/.exec(read("README.md")) ?? [];
+    const dataDir = mkdtempSync(path.join(tmpdir(), "atrium-docs-"));
+    const app = await startApp();
+    try {
+      const [sample] = await makeSampleData(app.app.context, dataDir);
+      const headers = { "Content-Type": "application/json", "X-API-Key": sample?.key ?? "" };
+      const response = await fetch(app.url, { method: "POST", headers, body: JSON.stringify({ query }) });
+
+      expect(await response.json()).toEqual(JSON.parse(answer));
+    } finally {
+      await app.close();
+      rmSync(dataDir, { recursive: true });
+    }
   });
 
   test("the first screen of the README has the two commands, and all of it fits on two", () => {
