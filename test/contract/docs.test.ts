@@ -9,6 +9,7 @@ import { z } from "zod";
 import { settingNames } from "../../src/config.ts";
 import { makeSampleData } from "../../src/embedded/sample-data.ts";
 import { ERROR_CODES } from "../../src/errors.ts";
+import { LIMITS } from "../../src/resolvers/limits.ts";
 import { startApp } from "../support/app.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
@@ -57,6 +58,15 @@ describe("the documents", () => {
     ]);
 
     expect(documented).toEqual(defined);
+  });
+
+  test("every limit of an operation is named with its number", () => {
+    const documented = tableBelow("docs/api.md", "Limits").map(([name, most = ""]) => [
+      name,
+      Number(most.replace(",", "")),
+    ]);
+
+    expect(documented).toEqual(Object.entries(LIMITS));
   });
 
   test("every setting is explained, and is in .env.example with nothing switched on", () => {
