@@ -1,4 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  DeleteFileDocument,
+  ListFilesDocument,
+  PreviewFileDocument,
+  ReadFileDocument,
+} from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { codesOf, dataOf } from "../support/send.ts";
@@ -10,11 +16,6 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-const READ = `query ($id: ID!) { file(id: $id) { id filename mimeType size sha256 status error metadata uploadedAt
-  session { name } user { email } textPreview } }`;
-const PREVIEW = "query ($id: ID!, $length: Int) { file(id: $id) { textPreview(length: $length) } }";
-const LIST = "query ($sessionId: ID) { files(sessionId: $sessionId) { totalCount nodes { filename } } }";
-const DELETE = "mutation ($id: ID!) { deleteFile(id: $id) { deletedId } }";
 const FILE = { filename: "plan.pdf", filepath: "uploads/plan.pdf" };
 
 describe("reading files", () => {
@@ -39,7 +40,7 @@ describe("reading files", () => {
       },
     });
 
-    expect(dataOf(await acme.send(READ, { id }))).toEqual({
+    expect(dataOf(await acme.send(ReadFileDocument, { id }))).toEqual({
       file: {
         id,
         filename: "plan.pdf",
@@ -61,7 +62,7 @@ describe("reading files", () => {
     const acme = await app.newTenant();
     const { id } = await acme.db.file.create({ data: { ...FILE, status: "new" } });
 
-    expect(dataOf(await acme.send(READ, { id }))).toMatchObject({
+    expect(dataOf(await acme.send(ReadFileDocument, { id }))).toMatchObject({
       file: { mimeType: null, size: null, status: "READY", metadata: {}, session: null, user: null, textPreview: null },
     });
   });
@@ -69,8 +70,8 @@ describe("reading files", () => {
   test("a preview is cut between characters, at 300 when nothing is said", async () => {
     const acme = await app.newTenant();
     const { id } = await acme.db.file.create({ data: { ...FILE, textContent: "🦉a".repeat(20_000) } });
-    const preview = async (variables: object) =>
-      dataOf(await acme.send<{ file: { textPreview: string } }>(PREVIEW, { id, ...variables })).file.textPreview;
+    const preview = async (variables: { length?: number | null }) =>
+      dataOf(await acme.send(PreviewFileDocument, { id, ...variables })).file?.textPreview;
 
     expect(await preview({})).toBe("🦉a".repeat(150));
     expect(await preview({ length: null })).toBe("🦉a".repeat(150));
@@ -78,7 +79,7 @@ describe("reading files", () => {
     expect(await preview({ length: 0 })).toBe("");
     expect(await preview({ length: 10_000 })).toBe("🦉a".repeat(5_000));
     for (const length of [-1, 10_001]) {
-      expect(codesOf(await acme.send(PREVIEW, { id, length }))).toEqual(["BAD_USER_INPUT"]);
+      expect(codesOf(await acme.send(PreviewFileDocument, { id, length }))).toEqual(["BAD_USER_INPUT"]);
     }
   });
 
@@ -92,11 +93,11 @@ describe("reading files", () => {
       });
     }
 
-    expect(dataOf(await acme.send(LIST))).toEqual({
+    expect(dataOf(await acme.send(ListFilesDocument))).toEqual({
       files: { totalCount: 3, nodes: [{ filename: "2" }, { filename: "1" }, { filename: "0" }] },
     });
     const ofSession = { totalCount: 2, nodes: [{ filename: "2" }, { filename: "0" }] };
-    expect(dataOf(await acme.send(LIST, { sessionId }))).toEqual({ files: ofSession });
+    expect(dataOf(await acme.send(ListFilesDocument, { sessionId }))).toEqual({ files: ofSession });
     expect(
       dataOf(
         await acme.send("query ($id: ID!) { session(id: $id) { files { totalCount nodes { filename } } } }", {
@@ -104,8 +105,8 @@ describe("reading files", () => {
         }),
       ),
     ).toEqual({ session: { files: ofSession } });
-    const foreign = await globex.send(LIST, { sessionId });
-    expect(foreign.comparable).toBe((await globex.send(LIST, { sessionId: anId() })).comparable);
+    const foreign = await globex.send(ListFilesDocument, { sessionId });
+    expect(foreign.comparable).toBe((await globex.send(ListFilesDocument, { sessionId: anId() })).comparable);
   });
 });
 
@@ -114,10 +115,10 @@ describe("deleting a file", () => {
     const acme = await app.newTenant();
     const { id } = await acme.db.file.create({ data: FILE });
 
-    expect(dataOf(await acme.send(DELETE, { id }))).toEqual({ deleteFile: { deletedId: id } });
+    expect(dataOf(await acme.send(DeleteFileDocument, { id }))).toEqual({ deleteFile: { deletedId: id } });
     expect(await acme.db.file.count()).toBe(0);
     expect(await acme.db.auditEvent.findMany()).toMatchObject([{ action: "file.delete", target: id }]);
-    expect(codesOf(await acme.send(DELETE, { id }))).toEqual(["NOT_FOUND"]);
+    expect(codesOf(await acme.send(DeleteFileDocument, { id }))).toEqual(["NOT_FOUND"]);
   });
 });
 
@@ -127,7 +128,7 @@ describe("who may see and do what", () => {
     const globex = await app.newTenant();
     const { id } = await acme.db.file.create({ data: FILE });
 
-    for (const document of [READ, PREVIEW, DELETE]) {
+    for (const document of [ReadFileDocument, PreviewFileDocument, DeleteFileDocument].map(String)) {
       const foreign = await globex.send(document, { id });
       expect(foreign.comparable).toBe((await globex.send(document, { id: anId() })).comparable);
     }
@@ -141,13 +142,13 @@ describe("who may see and do what", () => {
     const reader = await acme.withScopes("FILES_READ");
     const other = await acme.withScopes("SESSIONS_READ", "SESSIONS_WRITE");
 
-    expect(codesOf(await reader(PREVIEW, { id }))).toEqual([]);
-    for (const document of [PREVIEW, LIST, DELETE]) {
+    expect(codesOf(await reader(PreviewFileDocument, { id }))).toEqual([]);
+    for (const document of [PreviewFileDocument, ListFilesDocument, DeleteFileDocument].map(String)) {
       expect(codesOf(await other(document, { id }))).toEqual(["FORBIDDEN"]);
     }
     expect(codesOf(await other("{ sessions { nodes { files { totalCount } } } }"))).toEqual(["FORBIDDEN"]);
-    expect(codesOf(await reader(DELETE, { id }))).toEqual(["FORBIDDEN"]);
-    expect(codesOf(await reader(READ, { id }))).toEqual(["FORBIDDEN"]);
+    expect(codesOf(await reader(DeleteFileDocument, { id }))).toEqual(["FORBIDDEN"]);
+    expect(codesOf(await reader(ReadFileDocument, { id }))).toEqual(["FORBIDDEN"]);
     expect(await acme.db.file.count()).toBe(1);
   });
 });

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { CreateMessageDocument, ReadMessageDocument, SaidInSessionDocument } from "../generated/operations/graphql.ts";
+import type { MessageRole } from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { codesOf, dataOf } from "../support/send.ts";
@@ -10,27 +12,17 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-const CREATE = `mutation ($input: CreateMessageInput!) { createMessage(input: $input) { message {
-  id role content metadata createdAt session { id updatedAt } } } }`;
-const READ = "query ($id: ID!) { message(id: $id) { role content metadata session { name } } }";
-const SAID = `query ($id: ID!, $role: [MessageRole!]) { session(id: $id) { messageCount
-  messages(role: $role) { totalCount nodes { role content } } } }`;
-
 describe("storing a message", () => {
   test("keeps it as it was sent, notes the change on its session, and leaves a trace without its contents", async () => {
     const acme = await app.newTenant();
     const { id: sessionId } = await acme.db.session.create({ data: { name: "a", updatedAt: new Date(0) } });
-    const input = { sessionId, role: "TOOL", content: "Perché no?\n🦉", metadata: { tools_used: ["web"] } };
+    const input = { sessionId, role: "TOOL", content: "Perché no?\n🦉", metadata: { tools_used: ["web"] } } as const;
 
-    const { createMessage } = dataOf(
-      await acme.send<{
-        createMessage: { message: { id: string; createdAt: string; session: { updatedAt: string } } };
-      }>(CREATE, { input }),
-    );
+    const { message } = dataOf(await acme.send(CreateMessageDocument, { input })).createMessage;
+    const read = dataOf(await acme.send(ReadMessageDocument, { id: message.id }));
 
-    const { message } = createMessage;
     expect(message).toMatchObject({ role: "TOOL", content: input.content, metadata: input.metadata });
-    expect(message.session.updatedAt).toBe(message.createdAt);
+    expect(read.message?.session.updatedAt).toBe(message.createdAt);
     const [event] = await acme.db.auditEvent.findMany();
     expect(event).toMatchObject({ action: "message.create", target: message.id, details: { sessionId } });
     expect(JSON.stringify(event)).not.toContain("Perché");
@@ -40,7 +32,7 @@ describe("storing a message", () => {
     const acme = await app.newTenant();
     const { id: sessionId } = await acme.db.session.create({ data: { name: "a" } });
 
-    expect(dataOf(await acme.send(CREATE, { input: { sessionId, content: "x" } }))).toMatchObject({
+    expect(dataOf(await acme.send(CreateMessageDocument, { input: { sessionId, content: "x" } }))).toMatchObject({
       createMessage: { message: { role: "USER", metadata: {} } },
     });
   });
@@ -50,12 +42,12 @@ describe("storing a message", () => {
     const { id: sessionId } = await acme.db.session.create({ data: { name: "a" } });
     const content = "x".repeat(1_000_000);
 
-    const stored = await acme.send(CREATE, { input: { sessionId, content, idempotencyKey: "k" } });
-    const again = await acme.send(CREATE, { input: { sessionId, content, idempotencyKey: "k" } });
+    const stored = await acme.send(CreateMessageDocument, { input: { sessionId, content, idempotencyKey: "k" } });
+    const again = await acme.send(CreateMessageDocument, { input: { sessionId, content, idempotencyKey: "k" } });
 
     expect(dataOf(stored)).toMatchObject({ createMessage: { message: { content } } });
     expect(again.comparable).toBe(stored.comparable);
-    expect(codesOf(await acme.send(CREATE, { input: { sessionId, content: `${content}x` } }))).toEqual([
+    expect(codesOf(await acme.send(CreateMessageDocument, { input: { sessionId, content: `${content}x` } }))).toEqual([
       "BAD_USER_INPUT",
     ]);
   });
@@ -68,7 +60,7 @@ describe("storing a message", () => {
     const acme = await app.newTenant();
     const { id: sessionId } = await acme.db.session.create({ data: { name: "a" } });
 
-    const answer = await acme.send(CREATE, { input: { sessionId, ...input } });
+    const answer = await acme.send(CreateMessageDocument, { input: { sessionId, ...input } });
 
     expect(codesOf(answer)).toEqual(["BAD_USER_INPUT"]);
     expect(answer.errors?.[0]?.extensions["fields"]).toMatchObject([{ path }]);
@@ -78,7 +70,7 @@ describe("storing a message", () => {
     const acme = await app.newTenant();
     const session = await acme.db.session.create({ data: { name: "a", status } });
 
-    const answer = await acme.send(CREATE, { input: { sessionId: session.id, content: "x" } });
+    const answer = await acme.send(CreateMessageDocument, { input: { sessionId: session.id, content: "x" } });
 
     expect(codesOf(answer)).toEqual(["CONFLICT"]);
     expect(answer.errors?.[0]?.message).toBe(`Session is ${status}`);
@@ -90,12 +82,12 @@ describe("storing a message", () => {
   test("another tenant's session is answered like a missing one, open or closed", async () => {
     const acme = await app.newTenant();
     const globex = await app.newTenant();
-    const missing = await globex.send(CREATE, { input: { sessionId: anId(), content: "x" } });
+    const missing = await globex.send(CreateMessageDocument, { input: { sessionId: anId(), content: "x" } });
     expect(codesOf(missing)).toEqual(["NOT_FOUND"]);
 
     for (const status of ["active", "archived", "deleted"]) {
       const { id: sessionId } = await acme.db.session.create({ data: { name: "a", status } });
-      const foreign = await globex.send(CREATE, { input: { sessionId, content: "x" } });
+      const foreign = await globex.send(CreateMessageDocument, { input: { sessionId, content: "x" } });
       expect(foreign.comparable).toBe(missing.comparable);
     }
     expect(await acme.db.message.count()).toBe(0);
@@ -109,9 +101,9 @@ describe("reading messages", () => {
     const { id: sessionId } = await acme.db.session.create({ data: { name: "a" } });
     const { id } = await acme.db.message.create({ data: { sessionId, role: "user", content: "secret" } });
 
-    expect(dataOf(await acme.send(READ, { id }))).toMatchObject({ message: { content: "secret" } });
-    const foreign = await globex.send(READ, { id });
-    expect(foreign.comparable).toBe((await globex.send(READ, { id: anId() })).comparable);
+    expect(dataOf(await acme.send(ReadMessageDocument, { id }))).toMatchObject({ message: { content: "secret" } });
+    const foreign = await globex.send(ReadMessageDocument, { id });
+    expect(foreign.comparable).toBe((await globex.send(ReadMessageDocument, { id: anId() })).comparable);
     expect(dataOf(foreign)).toEqual({ message: null });
   });
 
@@ -121,8 +113,12 @@ describe("reading messages", () => {
     const { id } = await acme.db.message.create({ data: { sessionId, role: "narrator", content: "once" } });
     const list = await acme.db.message.create({ data: { sessionId, role: "USER", content: "upon", metadata: [1] } });
 
-    expect(dataOf(await acme.send(READ, { id }))).toMatchObject({ message: { role: "SYSTEM", metadata: {} } });
-    expect(dataOf(await acme.send(READ, { id: list.id }))).toMatchObject({ message: { role: "SYSTEM", metadata: {} } });
+    expect(dataOf(await acme.send(ReadMessageDocument, { id }))).toMatchObject({
+      message: { role: "SYSTEM", metadata: {} },
+    });
+    expect(dataOf(await acme.send(ReadMessageDocument, { id: list.id }))).toMatchObject({
+      message: { role: "SYSTEM", metadata: {} },
+    });
   });
 
   test("roles restrict the list and its count by what they read as", async () => {
@@ -133,14 +129,11 @@ describe("reading messages", () => {
         data: { sessionId: id, role, content: String(index), createdAt: new Date(index * 1000) },
       });
     }
-    async function said(role: string[] | null): Promise<string> {
-      const answer = await acme.send<{
-        session: { messageCount: number; messages: { totalCount: number; nodes: { content: string }[] } };
-      }>(SAID, { id, role });
-      const { messageCount, messages } = dataOf(answer).session;
-      expect(messageCount).toBe(5);
-      expect(messages.totalCount).toBe(messages.nodes.length);
-      return messages.nodes.map(({ content }) => content).join("");
+    async function said(role: MessageRole[] | null): Promise<string> {
+      const { session } = dataOf(await acme.send(SaidInSessionDocument, { id, role }));
+      expect(session?.messageCount).toBe(5);
+      expect(session?.messages.totalCount).toBe(session?.messages.nodes.length);
+      return (session?.messages.nodes ?? []).map(({ content }) => content).join("");
     }
 
     expect(await said(null)).toBe("01234");
@@ -158,16 +151,10 @@ describe("reading messages", () => {
     const writer = await acme.withScopes("SESSIONS_WRITE");
     const input = { sessionId, content: "y" };
 
-    expect(codesOf(await reader(READ, { id }))).toEqual([]);
-    expect(codesOf(await writer(READ, { id }))).toEqual(["FORBIDDEN"]);
-    expect(codesOf(await reader(CREATE, { input }))).toEqual(["FORBIDDEN"]);
-    expect(
-      codesOf(
-        await writer("mutation ($input: CreateMessageInput!) { createMessage(input: $input) { message { id } } }", {
-          input,
-        }),
-      ),
-    ).toEqual([]);
+    expect(codesOf(await reader(ReadMessageDocument, { id }))).toEqual([]);
+    expect(codesOf(await writer(ReadMessageDocument, { id }))).toEqual(["FORBIDDEN"]);
+    expect(codesOf(await reader(CreateMessageDocument, { input }))).toEqual(["FORBIDDEN"]);
+    expect(codesOf(await writer(CreateMessageDocument, { input }))).toEqual([]);
   });
 });
 

@@ -1,4 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  CreateSessionDocument,
+  DeleteSessionDocument,
+  ListSessionsDocument,
+  ReadSessionDocument,
+  RestoreSessionDocument,
+  SessionOwnersDocument,
+  UpdateSessionDocument,
+} from "../generated/operations/graphql.ts";
+import type { ListSessionsQueryVariables, SessionStatus } from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { codesOf, dataOf } from "../support/send.ts";
@@ -12,20 +22,10 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-const CREATE = `mutation ($input: CreateSessionInput!) { createSession(input: $input) { session {
-  id name title description status metadata createdAt updatedAt archivedAt user { id } } } }`;
-const UPDATE = `mutation ($input: UpdateSessionInput!) { updateSession(input: $input) { session {
-  id name title description metadata } } }`;
-const DELETE = "mutation ($id: ID!, $hard: Boolean) { deleteSession(id: $id, hard: $hard) { deletedId } }";
-const RESTORE = "mutation ($id: ID!) { restoreSession(id: $id) { session { status archivedAt } } }";
-const READ = "query ($id: ID!) { session(id: $id) { id name status archivedAt updatedAt } }";
-const LIST = `query ($filter: SessionFilter, $orderBy: SessionOrder) {
-  sessions(filter: $filter, orderBy: $orderBy) { totalCount nodes { name } } }`;
+const ARCHIVE = "mutation ($id: ID!) { archiveSession(id: $id) { session { status archivedAt } } }";
 
-async function namesIn(send: Sender, variables: Record<string, unknown> = {}): Promise<string[]> {
-  const { sessions } = dataOf(
-    await send<{ sessions: { totalCount: number; nodes: { name: string }[] } }>(LIST, variables),
-  );
+async function namesIn(send: Sender, variables: ListSessionsQueryVariables = {}): Promise<string[]> {
+  const { sessions } = dataOf(await send(ListSessionsDocument, variables));
   expect(sessions.totalCount).toBe(sessions.nodes.length);
   return sessions.nodes.map(({ name }) => name);
 }
@@ -40,18 +40,18 @@ describe("beginning a session", () => {
     const acme = await app.newTenant();
     const input = { name: "Trip", title: "To Rome", description: "È bello", metadata: { day: [1, { a: null }] } };
 
-    const answer = dataOf(await acme.send<{ createSession: { session: Record<string, unknown> } }>(CREATE, { input }));
+    const answer = dataOf(await acme.send(CreateSessionDocument, { input }));
 
     const { session } = answer.createSession;
     expect(session).toMatchObject({ ...input, status: "ACTIVE", archivedAt: null, user: null });
-    expect(session["updatedAt"]).toBe(session["createdAt"]);
-    expect(await actionsOf(acme)).toEqual([`session.create api_key ${String(session["id"])}`]);
+    expect(session.updatedAt).toBe(session.createdAt);
+    expect(await actionsOf(acme)).toEqual([`session.create api_key ${session.id}`]);
   });
 
   test("needs only a name", async () => {
     const acme = await app.newTenant();
 
-    expect(dataOf(await acme.send(CREATE, { input: { name: "Trip" } }))).toMatchObject({
+    expect(dataOf(await acme.send(CreateSessionDocument, { input: { name: "Trip" } }))).toMatchObject({
       createSession: { session: { title: null, description: null, metadata: {} } },
     });
   });
@@ -68,7 +68,7 @@ describe("beginning a session", () => {
   ])("refuses %s, names the field, and stores nothing", async (_name, input, path) => {
     const acme = await app.newTenant();
 
-    const answer = await acme.send(CREATE, { input });
+    const answer = await acme.send(CreateSessionDocument, { input });
 
     expect(codesOf(answer)).toEqual(["BAD_USER_INPUT"]);
     expect(answer.errors?.[0]?.extensions["fields"]).toMatchObject([{ path }]);
@@ -79,7 +79,7 @@ describe("beginning a session", () => {
     const acme = await app.newTenant();
     const name = "𝄞".repeat(255);
 
-    expect(dataOf(await acme.send(CREATE, { input: { name } }))).toMatchObject({
+    expect(dataOf(await acme.send(CreateSessionDocument, { input: { name } }))).toMatchObject({
       createSession: { session: { name } },
     });
   });
@@ -91,13 +91,15 @@ describe("changing a session", () => {
     const before = { name: "a", title: "b", description: "c", metadata: { d: 1 } };
     const { id } = await acme.db.session.create({ data: before });
 
-    expect(dataOf(await acme.send(UPDATE, { input: { id } }))).toEqual({
+    expect(dataOf(await acme.send(UpdateSessionDocument, { input: { id } }))).toEqual({
       updateSession: { session: { id, ...before } },
     });
-    expect(dataOf(await acme.send(UPDATE, { input: { id, title: null, name: "x" } }))).toEqual({
+    expect(dataOf(await acme.send(UpdateSessionDocument, { input: { id, title: null, name: "x" } }))).toEqual({
       updateSession: { session: { ...before, id, name: "x", title: null } },
     });
-    expect(dataOf(await acme.send(UPDATE, { input: { id, description: null, metadata: null } }))).toEqual({
+    expect(
+      dataOf(await acme.send(UpdateSessionDocument, { input: { id, description: null, metadata: null } })),
+    ).toEqual({
       updateSession: { session: { id, name: "x", title: null, description: null, metadata: {} } },
     });
     expect(await actionsOf(acme)).toEqual([`session.update api_key ${id}`, `session.update api_key ${id}`]);
@@ -107,7 +109,7 @@ describe("changing a session", () => {
     const acme = await app.newTenant();
     const { id } = await acme.db.session.create({ data: { name: "a" } });
 
-    expect(codesOf(await acme.send(UPDATE, { input: { id, name: null } }))).toEqual(["BAD_USER_INPUT"]);
+    expect(codesOf(await acme.send(UpdateSessionDocument, { input: { id, name: null } }))).toEqual(["BAD_USER_INPUT"]);
   });
 
   test("a change moves the session to the front, and asking for no change does not", async () => {
@@ -116,9 +118,9 @@ describe("changing a session", () => {
     const { id } = await acme.db.session.create({ data: { name: "a", updatedAt: old } });
     await acme.db.session.create({ data: { name: "b" } });
 
-    await acme.send(UPDATE, { input: { id } });
+    await acme.send(UpdateSessionDocument, { input: { id } });
     expect(await namesIn(acme.send)).toEqual(["b", "a"]);
-    await acme.send(UPDATE, { input: { id, title: "t" } });
+    await acme.send(UpdateSessionDocument, { input: { id, title: "t" } });
     expect(await namesIn(acme.send)).toEqual(["a", "b"]);
   });
 });
@@ -129,14 +131,14 @@ describe("deleting, archiving and restoring", () => {
     const archivedAt = new Date("2024-05-06T07:08:09.123Z");
     const { id } = await acme.db.session.create({ data: { name: "a", status: "archived", archivedAt } });
 
-    expect(dataOf(await acme.send(DELETE, { id }))).toEqual({ deleteSession: { deletedId: id } });
+    expect(dataOf(await acme.send(DeleteSessionDocument, { id }))).toEqual({ deleteSession: { deletedId: id } });
 
     expect(await namesIn(acme.send)).toEqual([]);
     expect(await namesIn(acme.send, { filter: { status: ["DELETED"] } })).toEqual(["a"]);
-    expect(dataOf(await acme.send(READ, { id }))).toMatchObject({
+    expect(dataOf(await acme.send(ReadSessionDocument, { id }))).toMatchObject({
       session: { status: "DELETED", archivedAt: archivedAt.toISOString() },
     });
-    expect(codesOf(await acme.send(DELETE, { id, hard: null }))).toEqual([]);
+    expect(codesOf(await acme.send(DeleteSessionDocument, { id, hard: null }))).toEqual([]);
     expect(await actionsOf(acme)).toHaveLength(2);
   });
 
@@ -153,11 +155,11 @@ describe("deleting, archiving and restoring", () => {
       await acme.db.task.create({ data: { sessionId: owner, type: "t" } });
     }
 
-    expect(dataOf(await acme.send(DELETE, { id: sessionId, hard: true }))).toEqual({
+    expect(dataOf(await acme.send(DeleteSessionDocument, { id: sessionId, hard: true }))).toEqual({
       deleteSession: { deletedId: sessionId },
     });
 
-    expect(dataOf(await acme.send(READ, { id: sessionId }))).toEqual({ session: null });
+    expect(dataOf(await acme.send(ReadSessionDocument, { id: sessionId }))).toEqual({ session: null });
     const models = [
       acme.db.session,
       acme.db.message,
@@ -168,7 +170,7 @@ describe("deleting, archiving and restoring", () => {
       acme.db.task,
     ];
     for (const model of models) expect(await model.count()).toBe(1);
-    expect(codesOf(await acme.send(DELETE, { id: sessionId, hard: true }))).toEqual(["NOT_FOUND"]);
+    expect(codesOf(await acme.send(DeleteSessionDocument, { id: sessionId, hard: true }))).toEqual(["NOT_FOUND"]);
     expect(await actionsOf(acme)).toEqual([`session.delete api_key ${sessionId}`]);
   });
 
@@ -178,20 +180,18 @@ describe("deleting, archiving and restoring", () => {
       data: { name: "a", status: "archived", archivedAt: new Date(), updatedAt: new Date(0) },
     });
 
-    expect(dataOf(await acme.send(RESTORE, { id }))).toEqual({
+    expect(dataOf(await acme.send(RestoreSessionDocument, { id }))).toEqual({
       restoreSession: { session: { status: "ACTIVE", archivedAt: null } },
     });
-    const again = await acme.send(RESTORE, { id });
+    const again = await acme.send(RestoreSessionDocument, { id });
     expect(codesOf(again)).toEqual(["CONFLICT"]);
     expect(again.errors?.[0]?.message).toBe("Session is not archived");
-    await acme.send(DELETE, { id });
-    expect(codesOf(await acme.send(RESTORE, { id }))).toEqual(["CONFLICT"]);
+    await acme.send(DeleteSessionDocument, { id });
+    expect(codesOf(await acme.send(RestoreSessionDocument, { id }))).toEqual(["CONFLICT"]);
   });
 });
 
 describe("archiving", () => {
-  const ARCHIVE = "mutation ($id: ID!) { archiveSession(id: $id) { session { status archivedAt } } }";
-
   test("a session is archived once; of five at the same time one succeeds", async () => {
     const acme = await app.newTenant();
     const { id } = await acme.db.session.create({ data: { name: "a" } });
@@ -212,7 +212,7 @@ describe("archiving", () => {
     const { id } = await acme.db.session.create({ data: { name: "a", status: "deleted" } });
 
     expect(codesOf(await acme.send(ARCHIVE, { id }))).toEqual([]);
-    expect(codesOf(await acme.send(RESTORE, { id }))).toEqual([]);
+    expect(codesOf(await acme.send(RestoreSessionDocument, { id }))).toEqual([]);
     expect(await namesIn(acme.send)).toEqual(["a"]);
   });
 });
@@ -223,8 +223,8 @@ describe("listing sessions", () => {
     for (const status of ["active", "archived", "deleted", "paused"]) {
       await acme.db.session.create({ data: { name: status, status } });
     }
-    const orderBy = { field: "NAME", direction: "ASC" };
-    const withStatus = async (...status: string[]) => namesIn(acme.send, { orderBy, filter: { status } });
+    const orderBy = { field: "NAME", direction: "ASC" } as const;
+    const withStatus = async (...status: SessionStatus[]) => namesIn(acme.send, { orderBy, filter: { status } });
 
     expect(await namesIn(acme.send, { orderBy })).toEqual(["active", "archived", "paused"]);
     expect(await namesIn(acme.send, { orderBy, filter: { status: null } })).toEqual(["active", "archived", "paused"]);
@@ -233,7 +233,7 @@ describe("listing sessions", () => {
     expect(await withStatus("ACTIVE", "ARCHIVED", "DELETED")).toEqual(["active", "archived", "deleted", "paused"]);
     expect(await withStatus()).toEqual([]);
     const { id } = await acme.db.session.create({ data: { name: "x", status: "paused" } });
-    expect(dataOf(await acme.send(READ, { id }))).toMatchObject({ session: { status: "ACTIVE" } });
+    expect(dataOf(await acme.send(ReadSessionDocument, { id }))).toMatchObject({ session: { status: "ACTIVE" } });
   });
 
   test("search looks into name, title and description, and takes no character for a pattern", async () => {
@@ -242,7 +242,7 @@ describe("listing sessions", () => {
     await acme.db.session.create({ data: { name: "b", title: "rome again" } });
     await acme.db.session.create({ data: { name: "c", description: "in Rome, 100% \\o/ a_b" } });
     await acme.db.session.create({ data: { name: "Paris" } });
-    const orderBy = { field: "CREATED_AT", direction: "ASC" };
+    const orderBy = { field: "CREATED_AT", direction: "ASC" } as const;
     const found = async (search: string) => namesIn(acme.send, { orderBy, filter: { search } });
 
     expect(await found("rome")).toEqual(["Trip to ROME", "b", "c"]);
@@ -250,8 +250,10 @@ describe("listing sessions", () => {
     expect(await found("%")).toEqual(["c"]);
     expect(await found("_")).toEqual(["c"]);
     expect(await found("\\")).toEqual(["c"]);
-    expect(codesOf(await acme.send(LIST, { filter: { search: "s".repeat(256) } }))).toEqual(["BAD_USER_INPUT"]);
-    expect(codesOf(await acme.send(LIST, { filter: { search: "\0" } }))).toEqual(["BAD_USER_INPUT"]);
+    expect(codesOf(await acme.send(ListSessionsDocument, { filter: { search: "s".repeat(256) } }))).toEqual([
+      "BAD_USER_INPUT",
+    ]);
+    expect(codesOf(await acme.send(ListSessionsDocument, { filter: { search: "\0" } }))).toEqual(["BAD_USER_INPUT"]);
   });
 
   test("the instants of creation are bounds that lie outside", async () => {
@@ -273,10 +275,7 @@ describe("listing sessions", () => {
     });
     await acme.db.session.create({ data: { name: "hers", userId: user.id } });
     await acme.db.session.create({ data: { name: "nobody's" } });
-    const query = `query ($userId: ID) { sessions(filter: { userId: $userId }) { nodes { name user {
-      email name role active emailVerified timezone metadata lastLoginAt } } } }`;
-
-    expect(dataOf(await acme.send(query, { userId: user.id }))).toEqual({
+    expect(dataOf(await acme.send(SessionOwnersDocument, { userId: user.id }))).toEqual({
       sessions: {
         nodes: [
           {
@@ -295,7 +294,7 @@ describe("listing sessions", () => {
         ],
       },
     });
-    expect(dataOf(await acme.send(query, { userId: anId() }))).toEqual({ sessions: { nodes: [] } });
+    expect(dataOf(await acme.send(SessionOwnersDocument, { userId: anId() }))).toEqual({ sessions: { nodes: [] } });
   });
 
   test.each([
@@ -305,7 +304,7 @@ describe("listing sessions", () => {
     ["CREATED_AT", "ASC", ["a", "b", "c"]],
     ["NAME", "DESC", ["c", "b", "a"]],
     ["NAME", "ASC", ["a", "b", "c"]],
-  ])("by %s %s", async (field, direction, expected) => {
+  ] as const)("by %s %s", async (field, direction, expected) => {
     const acme = await app.newTenant();
     const rows: [string, number, number][] = [
       ["a", 1, 2],
@@ -324,11 +323,11 @@ describe("listing sessions", () => {
 
 describe("who may see and do what", () => {
   test.each([
-    ["read", READ, {}],
-    ["changed", UPDATE, { input: { name: "x" } }],
-    ["deleted softly", DELETE, {}],
-    ["deleted for good", DELETE, { hard: true }],
-    ["restored", RESTORE, {}],
+    ["read", ReadSessionDocument, {}],
+    ["changed", UpdateSessionDocument, { input: { name: "x" } }],
+    ["deleted softly", DeleteSessionDocument, {}],
+    ["deleted for good", DeleteSessionDocument, { hard: true }],
+    ["restored", RestoreSessionDocument, {}],
   ])("another tenant's session is answered like a missing one when it is %s", async (_how, document, variables) => {
     const acme = await app.newTenant();
     const globex = await app.newTenant();
@@ -337,11 +336,11 @@ describe("who may see and do what", () => {
     const withId = (some: string) =>
       "input" in variables ? { input: { ...variables.input, id: some } } : { ...variables, id: some };
 
-    const foreign = await globex.send(document, withId(id));
-    const missing = await globex.send(document, withId(anId()));
+    const foreign = await globex.send(String(document), withId(id));
+    const missing = await globex.send(String(document), withId(anId()));
 
     expect(foreign.comparable).toBe(missing.comparable);
-    expect(codesOf(foreign)).toEqual(document === READ ? [] : ["NOT_FOUND"]);
+    expect(codesOf(foreign)).toEqual(document === ReadSessionDocument ? [] : ["NOT_FOUND"]);
     expect(await acme.db.session.findUnique({ where: { id } })).toEqual(before);
     expect(await actionsOf(globex)).toEqual([]);
   });
@@ -352,16 +351,22 @@ describe("who may see and do what", () => {
     const reader = await acme.withScopes("SESSIONS_READ");
     const writer = await acme.withScopes("SESSIONS_WRITE");
 
-    for (const read of [READ, LIST]) {
+    const reads = [ReadSessionDocument, ListSessionsDocument].map(String);
+    const writes = [
+      [CreateSessionDocument, { input: { name: "b" } }],
+      [UpdateSessionDocument, { input: { id, name: "c" } }],
+      [DeleteSessionDocument, { id }],
+      [RestoreSessionDocument, { id }],
+    ] as const;
+    for (const read of reads) {
       expect(codesOf(await reader(read, { id }))).toEqual([]);
       expect(codesOf(await writer(read, { id }))).toEqual(["FORBIDDEN"]);
     }
-    const writes = { [CREATE]: { name: "b" }, [UPDATE]: { id, name: "c" }, [DELETE]: {}, [RESTORE]: {} };
-    for (const [write, input] of Object.entries(writes)) {
-      expect(codesOf(await reader(write, { id, input }))).toEqual(["FORBIDDEN"]);
+    for (const [write, variables] of writes) {
+      expect(codesOf(await reader(String(write), variables))).toEqual(["FORBIDDEN"]);
     }
     expect(await acme.db.session.count()).toBe(1);
-    expect(codesOf(await writer(RESTORE, { id }))).toEqual([]);
+    expect(codesOf(await writer(RestoreSessionDocument, { id }))).toEqual([]);
   });
 
   test("each mutation of one request sees what those before it wrote", async () => {
