@@ -40,7 +40,7 @@ export function challenge(reply: FastifyReply, status: number): void {
 }
 
 /** Whether a client asked for GraphQL's own media type, which allows statuses other than 200. */
-export function takesGraphqlResponse(request: FastifyRequest): boolean {
+function takesGraphqlResponse(request: FastifyRequest): boolean {
   return (request.headers.accept ?? "").includes(GRAPHQL_RESPONSE);
 }
 

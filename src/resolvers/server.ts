@@ -23,7 +23,7 @@ import type { Operation } from "./selections.ts";
 export type GraphqlServer = ApolloServer<TenantContext>;
 
 /** What became of one operation, for the log line and the metrics. Holds no contents. */
-export interface OperationOutcome {
+interface OperationOutcome {
   readonly name: string | undefined;
   readonly kind: string | undefined;
   readonly codes: readonly ErrorCode[];
