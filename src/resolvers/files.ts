@@ -39,7 +39,7 @@ registerEnumType(files.FILE_STATUSES, {
 });
 
 @ObjectType({ implements: Node, description: "A file that somebody gave to the assistant.", simpleResolvers: true })
-export class File extends Node {
+class File extends Node {
   @Field(() => String, { description: "The file's name as it was given, at most 255 characters." })
   filename!: string;
 

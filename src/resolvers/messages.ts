@@ -35,7 +35,7 @@ registerEnumType(messages.MESSAGE_ROLES, {
 });
 
 @ObjectType({ implements: Node, description: "Something said in a session.", simpleResolvers: true })
-export class Message extends Node {
+class Message extends Node {
   @Field(() => String, { description: "What was said, as plain text of 1 to 1,000,000 characters." })
   content!: string;
 

@@ -22,7 +22,7 @@ import { Node } from "./node.ts";
 import { DateTime, EntityId, JSONObject } from "./scalars.ts";
 import { User } from "./users.ts";
 
-export const ORDER_DIRECTIONS = { ASC: "asc", DESC: "desc" } as const;
+const ORDER_DIRECTIONS = { ASC: "asc", DESC: "desc" } as const;
 
 registerEnumType(sessions.SESSION_STATUSES, {
   name: "SessionStatus",

@@ -46,7 +46,7 @@ export async function find(ctx: TenantContext, id: string): Promise<FileFacts | 
 }
 
 /** Files by id; all that are asked for in one tick come from one statement. */
-export const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
+const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   requireScope(ctx, SCOPES.FILES_READ);
   const rows: FileFacts[] = await ctx.db.file.findMany({ where: { id: { in: [...ids] } }, omit: WITHOUT_TEXT });
   return new Map(rows.map((row) => [row.id, row]));

@@ -32,7 +32,7 @@ export async function find(ctx: TenantContext, id: string): Promise<MessageRow |
 }
 
 /** Messages by id; all that are asked for in one tick come from one statement. */
-export const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
+const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   requireScope(ctx, SCOPES.SESSIONS_READ);
   const rows = await ctx.db.message.findMany({ where: { id: { in: [...ids] } } });
   return new Map(rows.map((row) => [row.id, row]));
