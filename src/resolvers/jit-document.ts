@@ -44,6 +44,7 @@ export interface PlainOperation {
 
 // Written as they stand by graphql-jit. Everything else it would turn into text and back: a date would arrive as a string.
 const COPIED_KINDS: ReadonlySet<string> = new Set([Kind.VARIABLE, Kind.NULL]);
+const SELECTIONS_MAX = 300; // after fragments are copied; compiling takes time that every other request waits for
 const COPIED_SCALARS: ReadonlySet<string> = new Set(["Int", "Float", "String", "Boolean"]);
 
 /** The names of the variables that switch parts of an operation on and off. */
@@ -91,6 +92,7 @@ class Rewriter {
   readonly #schema: GraphQLSchema;
   readonly #fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   readonly #variables: Readonly<Record<string, unknown>>;
+  #selectionsSeen = 0;
 
   constructor(
     schema: GraphQLSchema,
@@ -102,9 +104,11 @@ class Rewriter {
     this.#variables = variables;
   }
 
-  /** Undefined when nothing is left: graphql-jit does not know empty selections. */
+  /** Undefined when nothing is left (graphql-jit does not know empty selections), or when it is too much. */
   selections(set: SelectionSetNode, parent: GraphQLNamedType, spread: Set<string>): SelectionSetNode | undefined {
     const kept: SelectionNode[] = [];
+    this.#selectionsSeen += set.selections.length;
+    if (this.#selectionsSeen > SELECTIONS_MAX) return undefined;
     for (const selection of set.selections) {
       if (!this.#isIncluded(selection)) continue;
       const rewritten = this.#selection(selection, parent, spread);

@@ -22,6 +22,8 @@ import type { Operation } from "./selections.ts";
 const COMPILED_MAX = 500; // some 50 kB each
 // Compiling costs as much as executing some twenty times: an operation that never comes again is not worth it.
 const COMPILED_AT_SIGHT = 2;
+// What is compiled keeps its literals: without this, 500 documents of 13 MB would stay in memory.
+const SOURCE_MAX = 20_000;
 const PASSED_ON = "AtriumPassedOn";
 
 interface Compiled {
@@ -94,6 +96,7 @@ function openExecution(schema: GraphQLSchema): Execute {
   }
 
   return (operation, ctx, given) => {
+    if ((operation.document.loc?.end ?? Infinity) > SOURCE_MAX) return undefined;
     const seen = sight(operation);
     if (seen.count < COMPILED_AT_SIGHT) return undefined;
     const { coerced } = getVariableValues(schema, operation.operation.variableDefinitions ?? [], given);
