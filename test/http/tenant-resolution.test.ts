@@ -184,6 +184,32 @@ describe("without a credential", () => {
   });
 });
 
+describe("somebody who belongs nowhere", () => {
+  test("may see that this is a GraphQL server, and learns nothing else from it", async () => {
+    const { anonymous } = closed;
+    const withField = "{ __typename sessions { totalCount } }";
+    const inFragment = "{ ...F } fragment F on Query { __typename tenant { name } }";
+    const padded = `{ __typename } # ${"x".repeat(5_000)}`;
+
+    expect(await anonymous("{ __typename }")).toMatchObject({ status: 200, data: { __typename: "Query" } });
+    for (const query of [
+      "{",
+      "{ nothing }",
+      "",
+      withField,
+      inFragment,
+      padded,
+      "mutation { archiveSession(id: 1) { session { id } } }",
+    ]) {
+      const { status, data, errors = [] } = await anonymous(query);
+      expect([query, status, data]).toEqual([query, 401, undefined]);
+      expect(errors.map(({ message, extensions }) => [message, extensions["code"]])).toEqual([
+        ["Name a tenant: send an API key, or a token", "TENANT_REQUIRED"],
+      ]);
+    }
+  });
+});
+
 describe("the answer", () => {
   test("names its tenant, and keeps caches from giving it to another one", async () => {
     const { id, key } = await closed.newTenant();
