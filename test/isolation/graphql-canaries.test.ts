@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { buildAtriumSchema } from "../../src/resolvers/index.ts";
+import { startApp } from "../support/app.ts";
+import type { TestApp } from "../support/app.ts";
+import { codesOf } from "../support/send.ts";
+import { queriesForEverything } from "./support/everything.ts";
+import { furnish } from "./support/scene.ts";
+import type { Furnished } from "./support/scene.ts";
+
+const MINE = "canary-a";
+const THEIRS = "canary-b";
+const PATIENCE_MS = 90_000; // hundreds of queries, each for all that there is
+
+let app: TestApp;
+let acme: Furnished;
+let globex: Furnished;
+beforeAll(async () => {
+  app = await startApp();
+  // Two tenants that cannot be told apart by anything but the canary.
+  const alike = (canary: string) => ({
+    User: { email: "anna@example.com", name: "Anna" },
+    Session: { name: "Budget", title: "Budget 2027", description: canary },
+    File: { filename: "budget.pdf", filepath: "budget.pdf", metadata: { canary } },
+    MemoryLong: { content: `The blue notebook lies in drawer 7 of the second floor (${canary})` },
+    Integration: { name: "Calendar", account: "anna@example.com", metadata: { canary } },
+  });
+  acme = await furnish(await app.newTenant(), { canary: MINE, alike: alike(MINE) });
+  globex = await furnish(await app.newTenant(), { canary: THEIRS, alike: alike(THEIRS) });
+});
+afterAll(() => app.close());
+
+describe("of two tenants with the same names, addresses, files and near-identical memories, neither shows in an answer to the other:", () => {
+  const fields = queriesForEverything(buildAtriumSchema(), []).map(({ field }) => field);
+
+  test.each(fields)(
+    "%s",
+    async (field) => {
+      const theirIds = [...Object.values(globex.ids), globex.tenantId];
+      const found = queriesForEverything(buildAtriumSchema(), theirIds).find((entry) => entry.field === field);
+      for (const query of found?.queries ?? []) {
+        const answer = await acme.tenant.send(query);
+
+        expect(codesOf(answer).filter((code) => code !== "FORBIDDEN")).toEqual([]);
+        expect(answer.comparable).not.toContain(THEIRS);
+        expect(theirIds.filter((id) => answer.comparable.includes(id))).toEqual([]);
+      }
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    "while each sees its own: the queries are real",
+    async () => {
+      const asked = queriesForEverything(buildAtriumSchema(), Object.values(acme.ids));
+      const seen: string[] = [];
+      for (const { field, queries } of asked) {
+        for (const query of queries) {
+          if ((await acme.tenant.send(query)).comparable.includes(MINE)) seen.push(field);
+        }
+      }
+      expect([...new Set(seen)].toSorted()).toEqual(
+        [
+        "apiKeys", "auditEvents", "file", "files", "integration", "integrations", "longTermMemories", "longTermMemory", "message",
+        "node", "nodes", "notification", "notifications", "session", "sessions", "task", "tasks",
+      ].toSorted(), // prettier-ignore
+      );
+    },
+    PATIENCE_MS,
+  );
+
+  test("nor by searching for the other's words", async () => {
+    for (const [field, argument] of [
+      ["sessions", `filter: { search: "${THEIRS}" }`],
+      ["auditEvents", `action: "${THEIRS}"`],
+    ]) {
+      const { data } = await acme.tenant.send(`{ found: ${field ?? ""}(${argument ?? ""}) { totalCount } }`);
+      expect(data).toEqual({ found: { totalCount: 0 } });
+    }
+  });
+});
+
+test(
+  "a thousand interleaved requests of fifty tenants, errors among them: each answer is of the tenant that asked",
+  async () => {
+    const tenants = await Promise.all(Array.from({ length: 50 }, () => app.newTenant()));
+    const own = await Promise.all(tenants.map(({ db, id }) => db.session.create({ data: { name: id } })));
+    const works = [
+    "{ tenant { id } sessions { nodes { id name } } }",
+    "query ($own: ID!, $foreign: ID!) { tenant { id } session(id: $own) { id name } foreign: session(id: $foreign) { id name } }",
+    "query ($own: ID!, $foreign: ID!) { tenant { id } nodes(ids: [$own, $foreign]) { id ... on Session { name } } }",
+    "mutation ($foreign: ID!) { updateSession(input: { id: $foreign, name: \"taken\" }) { session { id name } } }",
+    "query ($own: ID!) { tenant { id } tenants { nodes { id name } } session(id: $own) { id name } }",
+    "{ tenant { id } sessions(after: \"nonsense\") { nodes { name } } }",
+    "mutation ($own: ID!) { createMessage(input: { sessionId: $own, content: \"hello\" }) { message { session { id name } } } }",
+  ]; // prettier-ignore
+
+    // Fifty at a time, each at another kind of request: they meet on the same few connections in every combination.
+    const answers = await Promise.all(
+      tenants.map(async ({ send }, index) => {
+        const [mine, other] = [own[index], own[(index + 1) % 50]];
+        const got = [];
+        for (let round = 0; round < 20; round += 1) {
+          const work = works[(index + round) % works.length] ?? "";
+          const answer = await send(work, { own: mine?.id, foreign: other?.id });
+          got.push({ mine: { id: mine?.id, tenant: mine?.name }, answer });
+        }
+        return got;
+      }),
+    );
+
+    const all = answers.flat();
+    const failed = all.filter(({ answer }) => answer.errors !== undefined);
+    expect(all).toHaveLength(1000);
+    expect(failed.length).toBeGreaterThan(400);
+    expect(new Set(failed.flatMap(({ answer }) => codesOf(answer)))).toEqual(
+      new Set(["NOT_FOUND", "FORBIDDEN", "BAD_USER_INPUT"]),
+    );
+    const known = new Set([...own.map(({ id }) => id), ...tenants.map(({ id }) => id)]);
+    for (const { mine, answer } of all) {
+      const text = JSON.stringify(answer.data);
+      const named = [...known].filter((id) => text.includes(id));
+      expect([mine.id, mine.tenant]).toEqual(expect.arrayContaining(named));
+    }
+  },
+  PATIENCE_MS,
+);

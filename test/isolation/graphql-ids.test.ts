@@ -1,0 +1,123 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { isInterfaceType } from "graphql";
+import pg from "pg";
+import { TENANT_OWNED_MODELS } from "../../src/context/generated/tenancy/models.ts";
+import { buildAtriumSchema } from "../../src/resolvers/index.ts";
+import { startApp } from "../support/app.ts";
+import type { TestApp } from "../support/app.ts";
+import { codesOf } from "../support/send.ts";
+import { anId } from "../support/tenants.ts";
+import { coordinatesOf } from "./support/coordinates.ts";
+import { ID_CASES, NODE_TYPES, PARENTS, PLATFORM_LISTS } from "./support/id-cases.ts";
+import { writeResult } from "./support/results.ts";
+import { furnish } from "./support/scene.ts";
+import type { Furnished } from "./support/scene.ts";
+
+const schema = buildAtriumSchema();
+const { ids, cursors } = coordinatesOf(schema);
+const NONSENSE = Buffer.from(JSON.stringify(["nonsense", 0, anId()])).toString("base64url");
+const rows: string[][] = [];
+
+let app: TestApp;
+let superuser: pg.Client;
+let acme: Furnished;
+let globex: Furnished;
+beforeAll(async () => {
+  app = await startApp();
+  superuser = new pg.Client({ connectionString: app.database.superuserUrl });
+  await superuser.connect();
+  acme = await furnish(await app.newTenant(), { canary: "canary-a" });
+  globex = await furnish(await app.newTenant(), { canary: "canary-b" });
+});
+afterAll(async () => {
+  await superuser.end();
+  await app.close();
+  writeResult("graphql", {
+    title: "Another's id and a missing one, another's cursor and nonsense: answers equal byte for byte",
+    columns: ["argument", "tried with", "answers"],
+    rows: rows.toSorted(([left = ""], [right = ""]) => left.localeCompare(right)),
+  });
+});
+
+/** All rows of the other tenant; the time of a key's last use changes by itself. */
+async function rowsOf(tenantId: string): Promise<unknown[]> {
+  const parts = Object.values(TENANT_OWNED_MODELS).map(
+    ({ table }) =>
+      `SELECT '${table}' AS name, (to_jsonb(t) - 'last_used_at')::text AS row FROM ${table} AS t WHERE tenant_id = $1`,
+  );
+  const { rows: found } = await superuser.query<{ name: string; row: string }>(
+    `${parts.join(" UNION ALL ")} UNION ALL SELECT 'tenants', to_jsonb(t)::text FROM tenants AS t WHERE id = $1 ORDER BY 1, 2`,
+    [tenantId],
+  );
+  return found;
+}
+
+function idOf({ ids: known, tenantId }: Furnished, model: string): string {
+  const id = model === "Tenant" ? tenantId : known[model];
+  if (id === undefined) throw new Error(`there is no ${model}`);
+  return id;
+}
+
+test("every argument that takes an id has a case, and no case is left over", () => {
+  expect(Object.keys(ID_CASES).toSorted()).toEqual(ids.toSorted());
+});
+
+test("every type that node answers with is tried", () => {
+  const node = schema.getType("Node");
+  if (!isInterfaceType(node)) throw new Error("there is no interface Node");
+  const types = schema.getPossibleTypes(node).map(({ name }) => name);
+  expect(Object.keys(NODE_TYPES).toSorted()).toEqual(types.toSorted());
+});
+
+describe("another tenant's id is answered like one that nothing has:", () => {
+  test.each(ids)("%s", async (coordinate) => {
+    const known = ID_CASES[coordinate];
+    if (!known) throw new Error(`${coordinate} has no case: add it to test/isolation/support/id-cases.ts`);
+    const before = await rowsOf(globex.tenantId);
+    for (const model of known.models) {
+      const ask = async (by: Furnished, id: string): Promise<string> =>
+        (await by.tenant.send(known.operation, { id })).comparable.replaceAll(id, "<id>");
+      const missing = await ask(acme, anId());
+      const foreign = await ask(acme, idOf(globex, model));
+      const somebody = await furnish(await app.newTenant(), { canary: "canary-c" });
+      const own = await ask(somebody, idOf(somebody, model));
+      const missingToo = await ask(await furnish(await app.newTenant(), { canary: "canary-c" }), anId());
+
+      expect({ model, foreign }).toEqual({ model, foreign: missing });
+      // The case is real: one's own id is answered in another way.
+      if (known.isPlatforms) expect({ model, own }).toEqual({ model, own: missingToo });
+      else expect({ model, own }).not.toEqual({ model, own: missingToo });
+    }
+    expect(await rowsOf(globex.tenantId)).toEqual(before);
+    rows.push([
+      coordinate,
+      known.models.length === 1 ? (known.models[0] ?? "") : `${known.models.length} types`,
+      "equal",
+    ]);
+  });
+});
+
+describe("a cursor of another tenant's list is answered like nonsense:", () => {
+  test.each(cursors)("%s", async (coordinate) => {
+    const [, type = "", field = "", argument = ""] = /^(\w+)\.(\w+)\((\w+)\)$/.exec(coordinate) ?? [];
+    const below = PARENTS[type];
+    if (!below) throw new Error(`lists of ${type} have no parent: add it to test/isolation/support/id-cases.ts`);
+    const size = argument === "after" ? "first: 1" : "last: 1";
+    const page = "edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }";
+    const isPlatforms = PLATFORM_LISTS.includes(`${type}.${field}`);
+    const withCursor = `query ($cursor: String) { ${below(`${field}(${size}, ${argument}: $cursor) { ${page} }`)} }`;
+    const cursorOf = async (send: Furnished["tenant"]["send"]): Promise<string> => {
+      const { comparable } = await send(`{ ${below(`${field}(first: 1) { ${page} }`)} }`);
+      const [, cursor] = /"cursor":"([^"]+)"/.exec(comparable) ?? [];
+      if (cursor === undefined) throw new Error(`${coordinate}: there is no cursor in ${comparable}`);
+      return cursor;
+    };
+    const foreign = await cursorOf(isPlatforms ? app.platform : globex.tenant.send);
+    const ask = async (cursor: string) => acme.tenant.send(withCursor, { cursor });
+
+    expect((await ask(foreign)).comparable).toBe((await ask(NONSENSE)).comparable);
+    expect(codesOf(await ask(foreign))).toEqual([isPlatforms ? "FORBIDDEN" : "BAD_USER_INPUT"]);
+    if (!isPlatforms) expect(codesOf(await ask(await cursorOf(acme.tenant.send)))).toEqual([]);
+    rows.push([coordinate, "cursor", "equal"]);
+  });
+});
