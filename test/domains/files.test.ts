@@ -110,6 +110,21 @@ describe("reading files", () => {
   });
 });
 
+test("what is read below a session is what is read by itself, to the millisecond and the byte", async () => {
+  const acme = await app.newTenant();
+  const { id: sessionId } = await acme.db.session.create({ data: { name: "a" } });
+  const { id } = await acme.db.file.create({
+    data: { ...FILE, sessionId, size: 8_000_000_000_001n, metadata: { a: [0.1, null, "é"] }, uploadedAt: new Date(1) },
+  });
+  const fields = "id size metadata uploadedAt sha256 filename";
+
+  const { file } = dataOf(await acme.send(`{ file(id: "${id}") { ${fields} } }`));
+  const below = dataOf(await acme.send(`{ session(id: "${sessionId}") { files { nodes { ${fields} } } } }`));
+
+  expect(file).toMatchObject({ size: 8_000_000_000_001, uploadedAt: "1970-01-01T00:00:00.001Z" });
+  expect(below).toEqual({ session: { files: { nodes: [file] } } });
+});
+
 describe("deleting a file", () => {
   test("removes it and leaves a trace in the audit trail; a second time it is not found", async () => {
     const acme = await app.newTenant();
