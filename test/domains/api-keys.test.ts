@@ -1,4 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  CreateApiKeyDocument,
+  ListApiKeysDocument,
+  ReadTrailDocument,
+  RevokeApiKeyDocument,
+  RotateApiKeyDocument,
+} from "../generated/operations/graphql.ts";
+import type { CreateApiKeyInput, CreateApiKeyMutation, ListApiKeysQuery } from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { codesOf, dataOf, sendTo } from "../support/send.ts";
@@ -14,37 +22,19 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 const HOUR_MS = 3_600_000;
-const FIELDS = "id name prefix scopes active createdAt expiresAt lastUsedAt";
-const CREATE = `mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { key apiKey { ${FIELDS} } } }`;
-const ROTATE = `mutation ($id: ID!) { rotateApiKey(id: $id) { key apiKey { ${FIELDS} } } }`;
-const REVOKE = `mutation ($id: ID!) { revokeApiKey(id: $id) { apiKey { ${FIELDS} } } }`;
-const LIST = `query ($activeOnly: Boolean) { apiKeys(activeOnly: $activeOnly) { totalCount nodes { ${FIELDS} } } }`;
-const EVENTS = "query ($action: String) { auditEvents(action: $action) { nodes { action actor target details } } }";
+type Key = ListApiKeysQuery["apiKeys"]["nodes"][number];
+type Issued = CreateApiKeyMutation["createApiKey"];
 
-interface Key {
-  readonly id: string;
-  readonly name: string | null;
-  readonly prefix: string;
-  readonly scopes: readonly string[];
-  readonly active: boolean;
-  readonly expiresAt: string | null;
-}
-interface Issued {
-  readonly key: string;
-  readonly apiKey: Key;
-}
-
-async function create(send: Sender, input: Record<string, unknown>): Promise<Issued> {
-  return dataOf(await send<{ createApiKey: Issued }>(CREATE, { input })).createApiKey;
+async function create(send: Sender, input: CreateApiKeyInput): Promise<Issued> {
+  return dataOf(await send(CreateApiKeyDocument, { input })).createApiKey;
 }
 
 async function rotate(send: Sender, id: string): Promise<Issued> {
-  return dataOf(await send<{ rotateApiKey: Issued }>(ROTATE, { id })).rotateApiKey;
+  return dataOf(await send(RotateApiKeyDocument, { id })).rotateApiKey;
 }
 
 async function keysOf(tenant: TestTenant, activeOnly?: boolean): Promise<readonly Key[]> {
-  const answer = await tenant.send<{ apiKeys: { nodes: readonly Key[] } }>(LIST, { activeOnly });
-  return dataOf(answer).apiKeys.nodes;
+  return dataOf(await tenant.send(ListApiKeysDocument, activeOnly === undefined ? {} : { activeOnly })).apiKeys.nodes;
 }
 
 function ask(key: string): Promise<Answer> {
@@ -93,7 +83,7 @@ describe("making a key", () => {
     expect(codesOf(after)).toEqual(["API_KEY_EXPIRED"]);
   });
 
-  test.each([
+  test.each<[string, CreateApiKeyInput, string]>([
     ["no scope at all", { scopes: [] }, "input.scopes"],
     ["an empty name", { scopes: ["FILES_READ"], name: "" }, "input.name"],
     ["a long name", { scopes: ["FILES_READ"], name: "x".repeat(256) }, "input.name"],
@@ -103,7 +93,7 @@ describe("making a key", () => {
   ])("%s is refused, naming what is wrong", async (_what, input, path) => {
     const acme = await app.newTenant();
 
-    const answer = await acme.send(CREATE, { input });
+    const answer = await acme.send(CreateApiKeyDocument, { input });
 
     expect(codesOf(answer)).toEqual(["BAD_USER_INPUT"]);
     expect(answer.errors?.[0]?.extensions["fields"]).toMatchObject([{ path }]);
@@ -114,7 +104,7 @@ describe("making a key", () => {
     const clerk = await acme.withScopes("TENANT_ADMIN", "FILES_READ");
 
     const within = await create(clerk, { scopes: ["FILES_READ"] });
-    const beyond = await clerk(CREATE, { input: { scopes: ["FILES_READ", "MEMORY_READ"] } });
+    const beyond = await clerk(CreateApiKeyDocument, { input: { scopes: ["FILES_READ", "MEMORY_READ"] } });
 
     expect(within.apiKey.scopes).toEqual(["FILES_READ"]);
     expect(codesOf(beyond)).toEqual(["FORBIDDEN"]);
@@ -130,7 +120,7 @@ describe("listing keys", () => {
       await create(acme.send, { name: "expires", scopes: ["FILES_READ"], expiresInDays: 1 }),
       await create(acme.send, { name: "revoked", scopes: ["FILES_READ"] }),
     ];
-    dataOf(await acme.send(REVOKE, { id: revoked.apiKey.id }));
+    dataOf(await acme.send(RevokeApiKeyDocument, { id: revoked.apiKey.id }));
     now = new Date(now.getTime() + 24 * HOUR_MS);
 
     const active = await keysOf(acme);
@@ -194,8 +184,8 @@ describe("rotating a key", () => {
     const old = await create(acme.send, { scopes: ["FILES_READ"] });
     const before = await keysOf(acme);
 
-    const answers = await Promise.all([1, 2, 3, 4].map(() => acme.send(ROTATE, { id: old.apiKey.id })));
-    const later = await acme.send(ROTATE, { id: old.apiKey.id });
+    const answers = await Promise.all([1, 2, 3, 4].map(() => acme.send(RotateApiKeyDocument, { id: old.apiKey.id })));
+    const later = await acme.send(RotateApiKeyDocument, { id: old.apiKey.id });
 
     expect(answers.map(codesOf).sort()).toEqual([[], ["CONFLICT"], ["CONFLICT"], ["CONFLICT"]]);
     expect(codesOf(later)).toEqual(["CONFLICT"]);
@@ -206,11 +196,11 @@ describe("rotating a key", () => {
     const acme = await app.newTenant();
     const revoked = await create(acme.send, { scopes: ["FILES_READ"] });
     const expired = await create(acme.send, { scopes: ["FILES_READ"], expiresInDays: 1 });
-    dataOf(await acme.send(REVOKE, { id: revoked.apiKey.id }));
+    dataOf(await acme.send(RevokeApiKeyDocument, { id: revoked.apiKey.id }));
     now = new Date(now.getTime() + 24 * HOUR_MS);
 
-    expect(codesOf(await acme.send(ROTATE, { id: revoked.apiKey.id }))).toEqual(["CONFLICT"]);
-    expect(codesOf(await acme.send(ROTATE, { id: expired.apiKey.id }))).toEqual(["CONFLICT"]);
+    expect(codesOf(await acme.send(RotateApiKeyDocument, { id: revoked.apiKey.id }))).toEqual(["CONFLICT"]);
+    expect(codesOf(await acme.send(RotateApiKeyDocument, { id: expired.apiKey.id }))).toEqual(["CONFLICT"]);
   });
 
   test("rotating is no way to a key that may do more than oneself", async () => {
@@ -218,7 +208,7 @@ describe("rotating a key", () => {
     const strong = await create(acme.send, { scopes: ["MEMORY_READ", "FILES_READ"] });
     const clerk = await acme.withScopes("TENANT_ADMIN", "FILES_READ");
 
-    expect(codesOf(await clerk(ROTATE, { id: strong.apiKey.id }))).toEqual(["FORBIDDEN"]);
+    expect(codesOf(await clerk(RotateApiKeyDocument, { id: strong.apiKey.id }))).toEqual(["FORBIDDEN"]);
   });
 });
 
@@ -228,9 +218,9 @@ describe("revoking a key", () => {
     const { key, apiKey } = await create(acme.send, { scopes: ["FILES_READ"] });
     dataOf(await ask(key));
 
-    const first = dataOf(await acme.send(REVOKE, { id: apiKey.id }));
-    const again = dataOf(await acme.send(REVOKE, { id: apiKey.id }));
-    const events = dataOf(await acme.send<{ auditEvents: { nodes: unknown[] } }>(EVENTS, { action: "api_key.revoke" }));
+    const first = dataOf(await acme.send(RevokeApiKeyDocument, { id: apiKey.id }));
+    const again = dataOf(await acme.send(RevokeApiKeyDocument, { id: apiKey.id }));
+    const events = dataOf(await acme.send(ReadTrailDocument, { action: "api_key.revoke" }));
 
     expect(await refusal(key)).toEqual(["UNAUTHENTICATED"]);
     expect(again).toEqual(first);
@@ -245,11 +235,11 @@ describe("who may manage keys", () => {
     const clerk = await acme.withScopes("SESSIONS_READ", "USERS_ADMIN");
 
     const answers = [
-      await clerk(LIST),
-      await clerk(CREATE, { input: { scopes: ["SESSIONS_READ"] } }),
-      await clerk(ROTATE, { id: other.apiKey.id }),
-      await clerk(REVOKE, { id: other.apiKey.id }),
-      await app.anonymous(LIST),
+      await clerk(ListApiKeysDocument),
+      await clerk(CreateApiKeyDocument, { input: { scopes: ["SESSIONS_READ"] } }),
+      await clerk(RotateApiKeyDocument, { id: other.apiKey.id }),
+      await clerk(RevokeApiKeyDocument, { id: other.apiKey.id }),
+      await app.anonymous(ListApiKeysDocument),
     ];
 
     expect(answers.map(codesOf)).toEqual(answers.map(() => ["FORBIDDEN"]));
@@ -260,7 +250,7 @@ describe("who may manage keys", () => {
     const globex = await app.newTenant();
     const { key, apiKey } = await create(acme.send, { scopes: ["FILES_READ"] });
 
-    for (const operation of [ROTATE, REVOKE]) {
+    for (const operation of [RotateApiKeyDocument, RevokeApiKeyDocument].map(String)) {
       const foreign = await globex.send(operation, { id: apiKey.id });
       const missing = await globex.send(operation, { id: anId() });
 
@@ -274,9 +264,9 @@ describe("who may manage keys", () => {
     const acme = await app.newTenant();
     const old = await create(acme.send, { name: "nightly", scopes: ["FILES_READ"] });
     const successor = await rotate(acme.send, old.apiKey.id);
-    dataOf(await acme.send(REVOKE, { id: old.apiKey.id }));
+    dataOf(await acme.send(RevokeApiKeyDocument, { id: old.apiKey.id }));
 
-    const { auditEvents } = dataOf(await acme.send<{ auditEvents: { nodes: unknown[] } }>(EVENTS));
+    const { auditEvents } = dataOf(await acme.send(ReadTrailDocument));
     const trail = JSON.stringify(auditEvents.nodes);
 
     expect(auditEvents.nodes).toMatchObject([

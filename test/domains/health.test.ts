@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@j
 import { createTenantContext, TENANT_SOURCES } from "../../src/context/tenant-context.ts";
 import type { TenantContext } from "../../src/context/tenant-context.ts";
 import * as health from "../../src/services/health.ts";
+import { ReadHealthDocument } from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { dataOf } from "../support/send.ts";
@@ -12,8 +13,6 @@ beforeAll(async () => {
 });
 afterEach(() => void jest.useRealTimers());
 afterAll(() => app.close());
-
-const HEALTH = "{ health { ok services { name healthy required latencyMs message } } }";
 
 /** A context in which the database gives this answer, whatever it is asked. */
 async function contextWith(answer: () => Promise<never>): Promise<TenantContext> {
@@ -33,7 +32,7 @@ describe("health", () => {
     const nobodysKey = await acme.withScopes();
 
     for (const send of [acme.send, nobodysKey, app.anonymous, app.platform]) {
-      expect(dataOf(await send(HEALTH))).toEqual({
+      expect(dataOf(await send(ReadHealthDocument))).toEqual({
         health: {
           ok: true,
           services: [{ name: "postgres", healthy: true, required: true, latencyMs: expect.any(Number), message: null }],

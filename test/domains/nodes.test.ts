@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { isInterfaceType } from "graphql";
 import { buildAtriumSchema } from "../../src/resolvers/index.ts";
+import { FindNodeDocument, FindNodesDocument } from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { codesOf, dataOf } from "../support/send.ts";
@@ -12,13 +13,6 @@ beforeAll(async () => {
   app = await startApp();
 });
 afterAll(() => app.close());
-
-const NODE = "query ($id: ID!) { node(id: $id) { __typename id } }";
-const NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }";
-
-interface Nodes {
-  readonly nodes: readonly ({ readonly __typename: string; readonly id: string } | null)[];
-}
 
 /** What every type needs besides the tenant itself; AuditEvent and User have no scope of their own kind. */
 const SCOPE_OF: Readonly<Record<string, string>> = {
@@ -91,7 +85,7 @@ describe("finding anything by its id", () => {
     const rows = await oneOfEach(acme);
     const ids = [...rows.values()].flatMap((id) => [id, anId()]);
 
-    const { nodes } = dataOf(await acme.send<Nodes>(NODES, { ids }));
+    const { nodes } = dataOf(await acme.send(FindNodesDocument, { ids }));
     const wanted = [...rows].flatMap(([type, id]) => [{ __typename: type, id }, null]);
 
     expect(nodes).toEqual(wanted);
@@ -100,10 +94,10 @@ describe("finding anything by its id", () => {
   test("one statement for each type, however many ids are asked for", async () => {
     const acme = await app.newTenant();
     const ids = [...(await oneOfEach(acme)).values(), ...Array.from({ length: 80 }, anId)];
-    await acme.send(NODE, { id: anId() });
+    await acme.send(FindNodeDocument, { id: anId() });
 
-    const one = await app.countStatements(() => acme.send(NODE, { id: anId() }));
-    const many = await app.countStatements(() => acme.send(NODES, { ids }));
+    const one = await app.countStatements(() => acme.send(FindNodeDocument, { id: anId() }));
+    const many = await app.countStatements(() => acme.send(FindNodesDocument, { ids }));
 
     expect(one).toBe(11); // all types but the tenant, which is known; four kinds of integration are one table
     expect(many).toBe(one);
@@ -114,8 +108,8 @@ describe("finding anything by its id", () => {
     const globex = await app.newTenant();
     const ids = [...(await oneOfEach(acme)).values()];
 
-    const foreign = await globex.send(NODES, { ids });
-    const missing = await globex.send(NODES, { ids: ids.map(() => anId()) });
+    const foreign = await globex.send(FindNodesDocument, { ids });
+    const missing = await globex.send(FindNodesDocument, { ids: ids.map(() => anId()) });
 
     expect(dataOf(foreign)).toEqual({ nodes: ids.map(() => null) });
     expect(foreign.comparable).toBe(missing.comparable);
@@ -128,7 +122,7 @@ describe("finding anything by its id", () => {
 
     for (const scope of new Set(Object.values(SCOPE_OF))) {
       const reader = await acme.withScopes(scope);
-      const { nodes } = dataOf(await reader<Nodes>(NODES, { ids }));
+      const { nodes } = dataOf(await reader(FindNodesDocument, { ids }));
       const expected = [...rows.keys()].filter((type) => type === "Tenant" || SCOPE_OF[type] === scope);
 
       expect(nodes.flatMap((node) => (node ? [node.__typename] : []))).toEqual(expected);
@@ -137,21 +131,18 @@ describe("finding anything by its id", () => {
 
   test("fields of the type are there through a fragment", async () => {
     const acme = await app.newTenant();
-    const id = (await oneOfEach(acme)).get("Session");
+    const id = (await oneOfEach(acme)).get("Session") ?? "";
 
-    const answer = await acme.send(
-      `query ($id: ID!) { node(id: $id) { ... on Session { name status messageCount } } }`,
-      { id },
-    );
+    const answer = await acme.send(FindNodeDocument, { id });
 
-    expect(dataOf(answer)).toEqual({ node: { name: "Talk", status: "ACTIVE", messageCount: 1 } });
+    expect(dataOf(answer)).toMatchObject({ node: { name: "Talk", status: "ACTIVE", messageCount: 1 } });
   });
 
   test("more than 100 ids, and what is no id, are refused", async () => {
     const acme = await app.newTenant();
 
-    const many = await acme.send(NODES, { ids: Array.from({ length: 101 }, anId) });
-    const malformed = await acme.send(NODE, { id: "1 OR 1=1" });
+    const many = await acme.send(FindNodesDocument, { ids: Array.from({ length: 101 }, anId) });
+    const malformed = await acme.send(FindNodeDocument, { id: "1 OR 1=1" });
 
     expect(codesOf(many)).toEqual(["BAD_USER_INPUT"]);
     expect(codesOf(malformed)).toEqual(["BAD_USER_INPUT"]);
