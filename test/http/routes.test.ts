@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import pg from "pg";
+import { z } from "zod";
 import { expectedMigration } from "../../src/migrate/migrate.ts";
 import { PLATFORM_KEY, startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { rawPost } from "../support/raw-request.ts";
 import { refusalOf } from "../support/refusal.ts";
+import { dataOf } from "../support/send.ts";
 
 const ORIGIN = "https://app.example";
 const SAMPLE_KEY = "atr_sample00_a-key-of-a-sample-tenant</script>";
@@ -116,6 +118,15 @@ describe("/playground", () => {
 
     expect(html).toContain("atr_sample00_a-key-of-a-sample-tenant\\u003c/script>");
     expect(html).not.toContain(SAMPLE_KEY);
+  });
+
+  test("begins with a query that answers", async () => {
+    const html = await (await get("/playground")).text();
+    const [, settings = ""] = /Object\.assign\(RURU_CONFIG, (.*)\);<\/script>/.exec(html) ?? [];
+    const { defaultQuery } = z.object({ defaultQuery: z.string() }).parse(JSON.parse(settings));
+    const { send, name } = await app.newTenant();
+
+    expect(dataOf(await send(defaultQuery))).toMatchObject({ tenantContext: { tenant: { name } } });
   });
 
   test("has no files but its own", async () => {
