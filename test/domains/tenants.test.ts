@@ -1,4 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  CreateTenantDocument,
+  ListTenantsDocument,
+  ReadOwnTenantDocument,
+  ReadTenantDocument,
+  UpdateTenantDocument,
+  WhoAmIDocument,
+} from "../generated/operations/graphql.ts";
+import type {
+  CreateTenantInput,
+  CreateTenantMutation,
+  ListTenantsQuery,
+  ListTenantsQueryVariables,
+  UpdateTenantInput,
+} from "../generated/operations/graphql.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { codesOf, dataOf, sendTo } from "../support/send.ts";
@@ -11,53 +26,23 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-interface TenantFields {
-  readonly id: string;
-  readonly name: string;
-  readonly schemaName: string;
-  readonly active: boolean;
-  readonly plan: string;
-  readonly limits: Record<string, number>;
-  readonly metadata: object;
-}
-
-const FIELDS =
-  "id name schemaName active isDefault isolation plan metadata limits { requestsPerMinute complexityPerMinute storageBytes tokensPerMonth }";
-const CREATE = `mutation ($input: CreateTenantInput!) { createTenant(input: $input) { apiKey tenant { ${FIELDS} } } }`;
-const UPDATE = `mutation ($input: UpdateTenantInput!) { updateTenant(input: $input) { tenant { ${FIELDS} } } }`;
-const BY_ID = `query ($id: ID!) { tenantById(id: $id) { ${FIELDS} } }`;
-const LIST = `query ($first: Int, $after: String, $last: Int, $before: String, $active: Boolean, $search: String) {
-  tenants(first: $first, after: $after, last: $last, before: $before, active: $active, search: $search) {
-    totalCount nodes { name } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`;
-
-interface Created {
-  readonly createTenant: { readonly apiKey: string; readonly tenant: TenantFields };
-}
-interface Updated {
-  readonly updateTenant: { readonly tenant: TenantFields };
-}
-interface Listed {
-  readonly tenants: {
-    readonly totalCount: number;
-    readonly nodes: readonly { readonly name: string }[];
-    readonly pageInfo: { readonly hasNextPage: boolean; readonly startCursor: string; readonly endCursor: string };
-  };
-}
+type TenantFields = CreateTenantMutation["createTenant"]["tenant"];
+type Page = ListTenantsQuery["tenants"];
 
 function aName(): string {
   return `Tenant ${anId()}`;
 }
 
-async function create(input: Record<string, unknown>): Promise<Created["createTenant"]> {
-  return dataOf(await app.platform<Created>(CREATE, { input })).createTenant;
+async function create(input: CreateTenantInput): Promise<CreateTenantMutation["createTenant"]> {
+  return dataOf(await app.platform(CreateTenantDocument, { input })).createTenant;
 }
 
-async function update(input: Record<string, unknown>): Promise<TenantFields> {
-  return dataOf(await app.platform<Updated>(UPDATE, { input })).updateTenant.tenant;
+async function update(input: UpdateTenantInput): Promise<TenantFields> {
+  return dataOf(await app.platform(UpdateTenantDocument, { input })).updateTenant.tenant;
 }
 
-async function list(variables: Record<string, unknown>, send: Sender = app.platform): Promise<Listed["tenants"]> {
-  return dataOf(await send<Listed>(LIST, variables)).tenants;
+async function list(variables: ListTenantsQueryVariables, send: Sender = app.platform): Promise<Page> {
+  return dataOf(await send(ListTenantsDocument, variables)).tenants;
 }
 
 describe("who asks", () => {
@@ -65,38 +50,34 @@ describe("who asks", () => {
     const acme = await app.newTenant();
     const reader = await acme.withScopes("FILES_READ");
 
-    const answer = dataOf(
-      await reader(
-        "{ tenantContext { source scopes user { id } apiKey { scopes active } tenant { id } } tenant { name } }",
-      ),
-    );
+    const answer = dataOf(await reader(WhoAmIDocument));
 
-    expect(answer).toEqual({
-      tenantContext: {
-        source: "API_KEY",
-        scopes: ["FILES_READ"],
-        user: null,
-        apiKey: { scopes: ["FILES_READ"], active: true },
-        tenant: { id: acme.id },
-      },
-      tenant: { name: acme.name },
+    expect(answer.tenantContext).toEqual({
+      source: "API_KEY",
+      scopes: ["FILES_READ"],
+      user: null,
+      apiKey: { scopes: ["FILES_READ"], active: true },
+      tenant: { id: acme.id, name: acme.name, isDefault: false },
     });
+    expect(dataOf(await reader(ReadOwnTenantDocument)).tenant.name).toBe(acme.name);
   });
 
   test("nobody in particular is in the default tenant, without a key", async () => {
-    const answer = dataOf(await app.anonymous("{ tenantContext { source apiKey { id } tenant { name isDefault } } }"));
+    const { tenantContext } = dataOf(await app.anonymous(WhoAmIDocument));
 
-    expect(answer).toEqual({
-      tenantContext: { source: "DEFAULT", apiKey: null, tenant: { name: "Default Tenant", isDefault: true } },
+    expect(tenantContext).toMatchObject({
+      source: "DEFAULT",
+      apiKey: null,
+      tenant: { name: "Default Tenant", isDefault: true },
     });
   });
 
   test("a tenant that is chosen by header says so", async () => {
     const acme = await app.newTenant();
 
-    const answer = await acme.send("{ tenantContext { source } }", {}, { "X-Tenant-ID": acme.id });
+    const answer = await acme.send(WhoAmIDocument, {}, { "X-Tenant-ID": acme.id });
 
-    expect(dataOf(answer)).toEqual({ tenantContext: { source: "HEADER" } });
+    expect(dataOf(answer).tenantContext.source).toBe("HEADER");
   });
 });
 
@@ -105,7 +86,7 @@ describe("making a tenant", () => {
     const name = aName();
 
     const { tenant, apiKey } = await create({ name, plan: "PRO", metadata: { contract: "2026-11" } });
-    const itself = dataOf(await sendTo(app.url, { "X-API-Key": apiKey })(`{ tenant { ${FIELDS} } }`));
+    const itself = dataOf(await sendTo(app.url, { "X-API-Key": apiKey })(ReadOwnTenantDocument));
     const scopes = dataOf(
       await sendTo(app.url, { "X-API-Key": apiKey })("{ tenantContext { scopes } apiKeys { totalCount } }"),
     );
@@ -158,9 +139,13 @@ describe("making a tenant", () => {
   test("a name that is taken is a conflict, and so is a schema name that was asked for", async () => {
     const { tenant } = await create({ name: aName() });
 
-    const sameName = await app.platform(CREATE, { input: { name: tenant.name } });
-    const sameSchema = await app.platform(CREATE, { input: { name: aName(), schemaName: tenant.schemaName } });
-    const takesDefault = await app.platform(CREATE, { input: { name: aName(), schemaName: "tenant_default" } });
+    const sameName = await app.platform(CreateTenantDocument, { input: { name: tenant.name } });
+    const sameSchema = await app.platform(CreateTenantDocument, {
+      input: { name: aName(), schemaName: tenant.schemaName },
+    });
+    const takesDefault = await app.platform(CreateTenantDocument, {
+      input: { name: aName(), schemaName: "tenant_default" },
+    });
 
     expect([sameName, sameSchema, takesDefault].map(codesOf)).toEqual([["CONFLICT"], ["CONFLICT"], ["CONFLICT"]]);
   });
@@ -179,7 +164,7 @@ describe("making a tenant", () => {
     ["the isolation SCHEMA", { name: "Good", isolation: "SCHEMA" }, "input.isolation"],
     ["too much metadata", { name: "Good", metadata: { text: "x".repeat(70_000) } }, "input.metadata"],
   ])("%s is refused, naming what is wrong", async (_what, input, path) => {
-    const answer = await app.platform(CREATE, { input });
+    const answer = await app.platform(String(CreateTenantDocument), { input });
 
     expect(codesOf(answer)).toEqual(["BAD_USER_INPUT"]);
     expect(answer.errors?.[0]?.extensions["fields"]).toMatchObject([{ path }]);
@@ -209,11 +194,11 @@ describe("changing a tenant", () => {
 
     await update({ id: tenant.id, active: false });
     const refused = await send("{ tenant { id } }");
-    const seen = dataOf(await app.platform<{ tenantById: TenantFields }>(BY_ID, { id: tenant.id })).tenantById;
+    const seen = dataOf(await app.platform(ReadTenantDocument, { id: tenant.id })).tenantById;
     await update({ id: tenant.id, active: true });
 
     expect(codesOf(refused)).toEqual(["TENANT_INACTIVE"]);
-    expect(seen.active).toBe(false);
+    expect(seen?.active).toBe(false);
     expect(dataOf(await send("{ tenant { id } }"))).toEqual({ tenant: { id: tenant.id } });
   });
 
@@ -234,22 +219,24 @@ describe("changing a tenant", () => {
   ])("%s is refused, naming what is wrong, and changes nothing", async (_what, input, path) => {
     const { tenant } = await create({ name: aName() });
 
-    const answer = await app.platform(UPDATE, { input: { id: tenant.id, ...input } });
+    const answer = await app.platform(String(UpdateTenantDocument), { input: { id: tenant.id, ...input } });
 
     expect(codesOf(answer)).toEqual(["BAD_USER_INPUT"]);
     expect(answer.errors?.[0]?.extensions["fields"]).toMatchObject([{ path }]);
-    expect(dataOf(await app.platform(BY_ID, { id: tenant.id }))).toEqual({ tenantById: tenant });
+    expect(dataOf(await app.platform(ReadTenantDocument, { id: tenant.id }))).toEqual({ tenantById: tenant });
   });
 
   test("a missing tenant is NOT_FOUND for a mutation and null for a query; a taken name is a conflict", async () => {
     const { tenant } = await create({ name: aName() });
     const other = await create({ name: aName() });
 
-    expect(codesOf(await app.platform(UPDATE, { input: { id: anId(), name: aName() } }))).toEqual(["NOT_FOUND"]);
-    expect(dataOf(await app.platform(BY_ID, { id: anId() }))).toEqual({ tenantById: null });
-    expect(codesOf(await app.platform(UPDATE, { input: { id: tenant.id, name: other.tenant.name } }))).toEqual([
-      "CONFLICT",
+    expect(codesOf(await app.platform(UpdateTenantDocument, { input: { id: anId(), name: aName() } }))).toEqual([
+      "NOT_FOUND",
     ]);
+    expect(dataOf(await app.platform(ReadTenantDocument, { id: anId() }))).toEqual({ tenantById: null });
+    expect(
+      codesOf(await app.platform(UpdateTenantDocument, { input: { id: tenant.id, name: other.tenant.name } })),
+    ).toEqual(["CONFLICT"]);
   });
 });
 
@@ -260,12 +247,15 @@ describe("the platform's operations", () => {
 
     const answers = await Promise.all(
       [globex.id, anId(), acme.id].flatMap((id) => [
-        acme.send(BY_ID, { id }),
-        acme.send(UPDATE, { input: { id, name: "Stolen" } }),
-        app.anonymous(BY_ID, { id }),
+        acme.send(ReadTenantDocument, { id }),
+        acme.send(UpdateTenantDocument, { input: { id, name: "Stolen" } }),
+        app.anonymous(ReadTenantDocument, { id }),
       ]),
     );
-    const others = await Promise.all([acme.send(LIST), acme.send(CREATE, { input: { name: aName() } })]);
+    const others = await Promise.all([
+      acme.send(ListTenantsDocument),
+      acme.send(CreateTenantDocument, { input: { name: aName() } }),
+    ]);
 
     expect(answers.map(codesOf)).toEqual(answers.map(() => ["FORBIDDEN"]));
     expect(answers[3]?.comparable).toBe(answers[0]?.comparable);
@@ -276,7 +266,7 @@ describe("the platform's operations", () => {
   test("a refusal says the same whatever else is wrong with the request", async () => {
     const acme = await app.newTenant();
 
-    const bad = await acme.send(UPDATE, { input: { id: anId(), name: "" } });
+    const bad = await acme.send(UpdateTenantDocument, { input: { id: anId(), name: "" } });
 
     expect(codesOf(bad)).toEqual(["FORBIDDEN"]);
   });
@@ -285,7 +275,7 @@ describe("the platform's operations", () => {
     const mark = anId();
     const made = [];
     for (const letter of ["A", "B", "C", "D", "E"]) made.push(await create({ name: `${letter} ${mark} 100%_` }));
-    await update({ id: made[1]?.tenant.id, active: false });
+    await update({ id: made[1]?.tenant.id ?? "", active: false });
     const named = (letters: string) => Array.from(letters, (letter) => ({ name: `${letter} ${mark} 100%_` }));
 
     expect(await list({ search: mark.toUpperCase() })).toMatchObject({ totalCount: 5, nodes: named("ABCDE") });
@@ -330,7 +320,7 @@ describe("the platform's operations", () => {
       { first: 1, last: 1 },
       { search: "x".repeat(256) },
     ]) {
-      expect(codesOf(await app.platform(LIST, variables))).toEqual(["BAD_USER_INPUT"]);
+      expect(codesOf(await app.platform(ListTenantsDocument, variables))).toEqual(["BAD_USER_INPUT"]);
     }
   });
 });
@@ -350,7 +340,7 @@ describe("where there is no default tenant", () => {
 
     expect([...first.nodes, ...second.nodes]).toHaveLength(2);
     expect(dataOf(await strict.platform("{ health { ok } }"))).toEqual({ health: { ok: true } });
-    expect(dataOf(await strict.platform(CREATE, { input: { name: "Made from nowhere" } }))).toBeTruthy();
+    expect(dataOf(await strict.platform(CreateTenantDocument, { input: { name: "Made from nowhere" } }))).toBeTruthy();
   });
 
   test("what needs a tenant asks for one", async () => {
