@@ -1,5 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import pg from "pg";
+import { openApp } from "../../src/app.ts";
+import type { AppOptions } from "../../src/app.ts";
+import { readConfig } from "../../src/config.ts";
 import { assertWalls, checkWalls, WallsError } from "../../src/context/isolation-checks.ts";
 import { openPool } from "../../src/context/prisma.ts";
 import { expectedMigration, grantGateway } from "../../src/migrate/migrate.ts";
@@ -106,6 +109,43 @@ describe("the gateway refuses to serve under a role with", () => {
       await database.drop();
     }
   });
+});
+
+describe("a start", () => {
+  test("on a database whose walls do not stand fails before anything is served", async () => {
+    const database = await newDatabase();
+    try {
+      await asSuperuser(database, ["ALTER TABLE sessions DISABLE ROW LEVEL SECURITY"]);
+      await expect(openApp(optionsFor(database, {}))).rejects.toThrow(
+        "sessions: row-level security is enabled and forced: it is not enabled",
+      );
+    } finally {
+      await database.drop();
+    }
+  });
+
+  test("in production fails when a switch would take a wall down", async () => {
+    const production = { NODE_ENV: "production", MASTER_KEY: Buffer.alloc(32).toString("base64") };
+    const database = await newDatabase();
+    try {
+      await expect(openApp({ ...optionsFor(database, production), walls: { scope: "on" } })).rejects.toThrow(
+        "The walls stay up in production",
+      );
+    } finally {
+      await database.drop();
+    }
+  });
+
+  function optionsFor({ gatewayUrl, ownerUrl }: TestDatabase, settings: Readonly<Record<string, string>>): AppOptions {
+    const config = readConfig({
+      PORT: "0",
+      LOG_LEVEL: "silent",
+      DATABASE_URL: gatewayUrl,
+      DATABASE_OWNER_URL: ownerUrl,
+      ...settings,
+    });
+    return { config, gatewayUrl, platformAdminKey: "x".repeat(32) };
+  }
 });
 
 describe("a check that cannot run counts as failed", () => {
