@@ -70,6 +70,13 @@ export function openAppContext(options: AppContextOptions): AppContext {
     background.add(work);
   }
 
+  let closing: Promise<void> | undefined;
+  async function close(): Promise<void> {
+    await withinClosing(Promise.all(background));
+    await revocations.close();
+    await withinClosing(pool.end());
+  }
+
   const clients = openTenantClients(pool, {
     preparedStatements: options.preparedStatements,
     statements,
@@ -88,13 +95,18 @@ export function openAppContext(options: AppContextOptions): AppContext {
     clock,
     onKeyUse,
     onResolved: options.onResolved,
-    async close() {
-      await Promise.all(background);
-      await revocations.close();
-      await pool.end();
-    },
+    close: () => (closing ??= close()),
   };
 }
 
+/** A statement that hangs must not keep the process beyond the ten seconds in which it has to stop; PostgreSQL rolls it back. */
+async function withinClosing(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_PATIENCE_MS)));
+  await Promise.race([work, patience]);
+  clearTimeout(timer);
+}
+
+const CLOSE_PATIENCE_MS = 500; // the drain before has taken up to eight of the ten seconds
 const KEY_USE_EVERY_MS = 60_000;
 const KEYS_TOUCHED_MAX = 100_000;
