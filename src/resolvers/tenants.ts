@@ -73,7 +73,7 @@ class TenantLimits {
 }
 
 @ObjectType({ implements: Node, description: "An organisation whose data no other one sees.", simpleResolvers: true })
-export class Tenant extends Node {
+class Tenant extends Node {
   @Field(() => String, { description: "What the tenant is called; unique." })
   name!: string;
 

@@ -4,7 +4,7 @@ import type { TenantContext } from "../context/tenant-context.ts";
 const ANSWER_MS_MAX = 3_000; // later than that is as good as away for somebody who waits
 
 /** How one service that the product needs does. */
-export interface ServiceHealth {
+interface ServiceHealth {
   readonly name: string;
   readonly healthy: boolean;
   /** Whether nothing works without it. */
@@ -15,7 +15,7 @@ export interface ServiceHealth {
   readonly message: string | null;
 }
 
-export interface Health {
+interface Health {
   /** Whether every required service is healthy. */
   readonly ok: boolean;
   readonly services: readonly ServiceHealth[];
