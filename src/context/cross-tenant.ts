@@ -74,6 +74,14 @@ export interface NewTenant {
     readonly name: string;
     readonly scopes: readonly string[];
   };
+  /** The tenant's OWNER, without a password: one is set by invitation. In lower case. */
+  readonly ownerEmail?: string | undefined;
+}
+
+/** Who acts on a tenant from outside, for that tenant's audit trail. What the installation does by itself has no author and is not audited. */
+export interface Author {
+  readonly actor: string;
+  readonly ip: string | undefined;
 }
 
 export interface TenantChanges {
@@ -109,9 +117,9 @@ export interface CrossTenant {
   readonly listTenants: (filter: TenantFilter, window: TenantWindow) => Promise<TenantRecord[]>;
   readonly countTenants: (filter: TenantFilter) => Promise<number>;
   /** @throws CONFLICT when the name or the schema name is taken. */
-  readonly createTenant: (tenant: NewTenant) => Promise<TenantRecord>;
+  readonly createTenant: (tenant: NewTenant, by?: Author) => Promise<TenantRecord>;
   /** @returns null when there is no such tenant. @throws CONFLICT when the name is taken. */
-  readonly updateTenant: (id: string, changes: TenantChanges) => Promise<TenantRecord | null>;
+  readonly updateTenant: (id: string, changes: TenantChanges, by?: Author) => Promise<TenantRecord | null>;
   /** Makes a tenant for the isolation probe, which no list shows; also removes those that a killed probe left. @returns its id. */
   readonly createCanary: () => Promise<string>;
   /** Removes such a tenant with all of its rows; never another one. @returns false when there is no such canary. */
@@ -190,12 +198,11 @@ export function openCrossTenant(pool: pg.Pool): CrossTenant {
     },
     listTenants: (filter, window) => listTenants(pool, filter, window).catch(translateDatabaseError),
     countTenants: (filter) => countTenants(pool, filter).catch(translateDatabaseError),
-    createTenant: (tenant) => createTenant(pool, tenant).catch(translateTaken),
-    async updateTenant(id, changes) {
-      const query = pool.query("SELECT * FROM atrium.update_tenant($1, $2)", [id, JSON.stringify(changes)]);
-      const { rows } = await query.catch(translateTaken);
+    createTenant: (tenant, by) => createTenant(pool, tenant, by).catch(translateTaken),
+    async updateTenant(id, changes, by) {
+      const changed = await updateTenant(pool, id, changes, by).catch(translateTaken);
       tenants.delete(id);
-      return rows.length === 0 ? null : tenantRow.parse(rows[0]);
+      return changed;
     },
     async createCanary() {
       const { rows } = await pool
@@ -245,30 +252,76 @@ async function countTenants(pool: pg.Pool, filter: TenantFilter): Promise<number
   return rows[0]?.count ?? 0;
 }
 
-/** The tenant and its first key appear together or not at all. */
-async function createTenant(pool: pg.Pool, tenant: NewTenant): Promise<TenantRecord> {
+/** The tenant, its first key, its owner and the note of it appear together or not at all. */
+async function createTenant(pool: pg.Pool, tenant: NewTenant, by: Author | undefined): Promise<TenantRecord> {
+  const { name, schemaName, plan, isolation, metadata, key, ownerEmail } = tenant;
+  return inOneTransaction(pool, async (client) => {
+    const made = await client.query("SELECT * FROM atrium.create_tenant($1, $2, $3, $4, $5)", [
+      name,
+      schemaName,
+      plan,
+      isolation,
+      JSON.stringify(metadata),
+    ]);
+    const record = tenantRow.parse(made.rows[0]);
+    await client.query("SELECT set_config('app.tenant_id', $1, true)", [record.id]);
+    await client.query(
+      "INSERT INTO public.api_keys (tenant_id, name, key_hash, prefix, scopes) VALUES ($1, $2, $3, $4, $5)",
+      [record.id, key.name, key.hash, key.prefix, JSON.stringify(key.scopes)],
+    );
+    if (ownerEmail !== undefined) {
+      await client.query("INSERT INTO public.users (tenant_id, email, role) VALUES ($1, $2, 'owner')", [
+        record.id,
+        ownerEmail,
+      ]);
+    }
+    if (by) await audit(client, record.id, by, "tenant.create", { name, plan });
+    return record;
+  });
+}
+
+async function updateTenant(
+  pool: pg.Pool,
+  id: string,
+  changes: TenantChanges,
+  by: Author | undefined,
+): Promise<TenantRecord | null> {
+  return inOneTransaction(pool, async (client) => {
+    const { rows } = await client.query("SELECT * FROM atrium.update_tenant($1, $2)", [id, JSON.stringify(changes)]);
+    if (rows.length === 0) return null;
+    await client.query("SELECT set_config('app.tenant_id', $1, true)", [id]);
+    if (by) await audit(client, id, by, "tenant.update", { changed: Object.keys(changes) });
+    return tenantRow.parse(rows[0]);
+  });
+}
+
+async function audit(
+  client: pg.PoolClient,
+  tenantId: string,
+  by: Author,
+  action: string,
+  details: object,
+): Promise<void> {
+  await client.query(
+    "INSERT INTO public.audit_events (tenant_id, action, actor, target, ip, details) VALUES ($1, $2, $3, $4, $5, $6)",
+    [tenantId, action, by.actor, tenantId, by.ip ?? null, JSON.stringify(details)],
+  );
+}
+
+async function inOneTransaction<Result>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+): Promise<Result> {
   const client = await pool.connect();
   let hasFailed = true;
   try {
     await client.query("BEGIN");
-    const made = await client.query("SELECT * FROM atrium.create_tenant($1, $2, $3, $4, $5)", [
-      tenant.name,
-      tenant.schemaName,
-      tenant.plan,
-      tenant.isolation,
-      JSON.stringify(tenant.metadata),
-    ]);
-    const record = tenantRow.parse(made.rows[0]);
-    await client.query(`SELECT set_config('app.tenant_id', $1, true)`, [record.id]);
-    await client.query(
-      `INSERT INTO public.api_keys (tenant_id, name, key_hash, prefix, scopes) VALUES ($1, $2, $3, $4, $5)`,
-      [record.id, tenant.key.name, tenant.key.hash, tenant.key.prefix, JSON.stringify(tenant.key.scopes)],
-    );
+    const result = await work(client);
     await client.query("COMMIT");
     hasFailed = false;
-    return record;
+    return result;
   } finally {
-    // A connection whose transaction may still be open carries the new tenant's setting.
+    // A connection whose transaction may still be open carries a tenant's setting.
     client.release(hasFailed);
   }
 }

@@ -24,7 +24,7 @@ import * as tenants from "../services/tenants.ts";
 import { ApiKey } from "./api-keys.ts";
 import { connectionOf, PageArguments } from "./connection.ts";
 import { Node } from "./node.ts";
-import { BigIntScalar, DateTime, EntityId, JSONObject } from "./scalars.ts";
+import { BigIntScalar, DateTime, EmailAddress, EntityId, JSONObject } from "./scalars.ts";
 import { User } from "./users.ts";
 
 registerEnumType(TENANT_SOURCES, {
@@ -136,6 +136,12 @@ class CreateTenantInput {
 
   @Field(() => JSONObject, { nullable: true, description: "Whatever the platform keeps with it, at most 64 KiB." })
   metadata?: Record<string, unknown> | null;
+
+  @Field(() => EmailAddress, {
+    nullable: true,
+    description: "Its first user, with the role OWNER, at most 255 characters.",
+  })
+  ownerEmail?: string | null;
 }
 
 @ObjectType({ description: "A tenant that was just made.", simpleResolvers: true })

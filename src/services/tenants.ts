@@ -1,6 +1,6 @@
 import { newApiKey, newSecret, sha256 } from "../context/crypto.ts";
-import type { CrossTenant, NewTenant, TenantChanges, TenantRecord } from "../context/cross-tenant.ts";
-import { ALL_SCOPES } from "../context/permissions.ts";
+import type { Author, CrossTenant, NewTenant, TenantChanges, TenantRecord } from "../context/cross-tenant.ts";
+import { actorName, ALL_SCOPES } from "../context/permissions.ts";
 import { requirePlatform } from "../context/tenant-context.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError, notFound } from "../errors.ts";
@@ -17,6 +17,7 @@ export type { Plan, TenantLimits } from "./tenant-limits.ts";
 export const ISOLATION_MODES = { SHARED: "shared", SCHEMA: "schema" } as const;
 export type IsolationMode = (typeof ISOLATION_MODES)[keyof typeof ISOLATION_MODES];
 
+const EMAIL_LENGTH_MAX = 255; // as in prisma/models/users.prisma
 const NAME_LENGTH_MAX = 255; // as in prisma/models/tenants.prisma
 const SCHEMA_NAME_LENGTH_MAX = 63; // PostgreSQL's own limit for names
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
@@ -39,6 +40,8 @@ export interface NewTenantInput {
   readonly isolation: IsolationMode;
   readonly plan: Plan;
   readonly metadata?: JsonObject | null | undefined;
+  /** Becomes a user of the tenant, with the role OWNER. */
+  readonly ownerEmail?: string | null | undefined;
 }
 
 /** Absent stays. Null clears limits and metadata, and is refused for the rest. */
@@ -100,6 +103,7 @@ export async function create(
   const platform = requirePlatform(ctx);
   const problems = new Problems()
     .text("input.name", input.name, 1, NAME_LENGTH_MAX)
+    .text("input.ownerEmail", input.ownerEmail, 1, EMAIL_LENGTH_MAX)
     .json("input.metadata", input.metadata, METADATA_BYTES_MAX);
   const wanted = input.schemaName ?? undefined;
   if (wanted !== undefined && (!SCHEMA_NAME.test(wanted) || SCHEMA_NAMES_TAKEN.test(wanted))) {
@@ -119,12 +123,13 @@ export async function create(
     plan: input.plan,
     isolation: input.isolation,
     metadata: input.metadata ?? {},
+    ownerEmail: input.ownerEmail?.toLowerCase(),
     key: { hash: key.hash, prefix: key.prefix, name: FIRST_KEY_NAME, scopes: ALL_SCOPES },
   };
   const made =
     wanted === undefined
-      ? await createUnderFreeName(platform, tenant)
-      : await platform.createTenant({ ...tenant, schemaName: wanted });
+      ? await createUnderFreeName(platform, tenant, authorOf(ctx))
+      : await platform.createTenant({ ...tenant, schemaName: wanted }, authorOf(ctx));
   return { tenant: made, apiKey: key.text };
 }
 
@@ -152,25 +157,30 @@ export async function update(ctx: TenantContext, id: string, input: TenantUpdate
     ...(input.limits !== undefined && { limits: input.limits ?? {} }),
     ...(input.metadata !== undefined && { metadata: input.metadata ?? {} }),
   };
-  const tenant = isId(id) ? await platform.updateTenant(id, changes) : null;
+  const tenant = isId(id) ? await platform.updateTenant(id, changes, authorOf(ctx)) : null;
   if (!tenant) throw notFound("Tenant");
   return tenant;
+}
+
+function authorOf(ctx: TenantContext): Author {
+  return { actor: actorName(ctx.actor), ip: ctx.ip };
 }
 
 /** Two names may look alike in plain letters ("Acme, Inc." and "Acme Inc"): the second tenant's schema name gets random letters at its end. */
 async function createUnderFreeName(
   platform: CrossTenant,
   tenant: Omit<NewTenant, "schemaName">,
+  by: Author,
 ): Promise<TenantRecord> {
   const slug = plainLetters(tenant.name);
   try {
-    if (slug !== "") return await platform.createTenant({ ...tenant, schemaName: schemaName(slug) });
+    if (slug !== "") return await platform.createTenant({ ...tenant, schemaName: schemaName(slug) }, by);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== "CONFLICT") throw error;
   }
   // If this one is refused as well, it is the tenant's name that is taken.
   const suffix = sha256(newSecret()).slice(0, SUFFIX_LENGTH);
-  return platform.createTenant({ ...tenant, schemaName: schemaName(slug, suffix) });
+  return platform.createTenant({ ...tenant, schemaName: schemaName(slug, suffix) }, by);
 }
 
 function schemaName(slug: string, ...suffix: string[]): string {

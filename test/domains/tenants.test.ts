@@ -128,6 +128,29 @@ describe("making a tenant", () => {
     expect(tenant.schemaName.length).toBeLessThanOrEqual(63);
   });
 
+  test("its owner is there with it, and its audit trail begins with who made and changed it", async () => {
+    const { tenant, apiKey } = await create({ name: aName(), ownerEmail: "Ada@Nova.example" });
+    await app.platform("mutation ($id: ID!) { updateTenant(input: { id: $id, plan: PRO }) { tenant { id } } }", {
+      id: tenant.id,
+    });
+
+    const { db } = app.app.context.clients.of(tenant.id);
+    expect(await db.user.findMany({ select: { email: true, role: true, passwordHash: true } })).toEqual([
+      { email: "ada@nova.example", role: "owner", passwordHash: null },
+    ]);
+    const trail = await sendTo(app.url, { "X-API-Key": apiKey })(
+      "{ auditEvents { nodes { action actor target details } } }",
+    );
+    expect(dataOf(trail)).toMatchObject({
+      auditEvents: {
+        nodes: [
+          { action: "tenant.update", actor: "platform", target: tenant.id, details: { changed: ["plan"] } },
+          { action: "tenant.create", actor: "platform", target: tenant.id },
+        ],
+      },
+    });
+  });
+
   test("names that look alike in plain letters make tenants of their own", async () => {
     const first = await create({ name: "Look, alike" });
     const second = await create({ name: "Look alike!" });
