@@ -38,14 +38,18 @@ describe("the report on a database as the migrations leave it", () => {
     expect(checks.length).toBeGreaterThan(200);
     expect(await leftIn(gateway)).toEqual(before);
     const names = [...new Set(checks.map(({ name }) => name))];
-    writeResult("catalogue", {
-      title: "What isolationReport and `atrium isolate` check on the live database",
-      columns: ["check", "on"],
-      rows: names.map((name) => {
-        const tables = checks.filter((check) => check.name === name && check.table !== null).length;
-        return [name, tables === 0 ? "the database" : tables === 1 ? "one table" : `${tables} tables`];
-      }),
-    });
+    writeResult(
+      "catalogue",
+      {
+        title: "What isolationReport and `atrium isolate` check on the live database",
+        columns: ["check", "on"],
+        rows: names.map((name) => {
+          const tables = checks.filter((check) => check.name === name && check.table !== null).length;
+          return [name, tables === 0 ? "the database" : tables === 1 ? "one table" : `${tables} tables`];
+        }),
+      },
+      names.length,
+    );
   });
 
   test("is asked for as a table that ends with 0", async () => {
