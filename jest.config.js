@@ -22,7 +22,6 @@ export default {
   },
   globalSetup: "<rootDir>/test/support/global-setup.ts",
   globalTeardown: "<rootDir>/test/support/global-teardown.ts",
-  reporters: ["default", "<rootDir>/scripts/isolation-reporter.js"],
   setupFilesAfterEnv: ["<rootDir>/test/support/silence.ts"],
   testTimeout: 20_000,
 };
