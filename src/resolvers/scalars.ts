@@ -1,13 +1,30 @@
 import { GraphQLError, GraphQLID, GraphQLScalarType, Kind } from "graphql";
+import { GraphQLDateTime, GraphQLEmailAddress } from "graphql-scalars";
 
 export {
   GraphQLBigInt as BigIntScalar,
-  GraphQLDateTime as DateTime,
-  GraphQLEmailAddress as EmailAddress,
   GraphQLJSONObject as JSONObject,
   GraphQLTimeZone as TimeZone,
   GraphQLURL as URLScalar,
 } from "graphql-scalars";
+
+/** An instant. The year 0 is refused, because PostgreSQL has none: that would look like a fault of ours. */
+export const DateTime = new GraphQLScalarType<Date, Date>({
+  ...GraphQLDateTime.toConfig(),
+  parseValue: (value) => withYear(GraphQLDateTime.parseValue(value)),
+  parseLiteral: (node) => withYear(GraphQLDateTime.parseLiteral(node)),
+});
+
+/** An e-mail address: checked where it comes in. The predecessor checked none, so what is stored goes out as it is. */
+export const EmailAddress = new GraphQLScalarType<string, string>({
+  ...GraphQLEmailAddress.toConfig(),
+  serialize: String,
+});
+
+function withYear(instant: Date): Date {
+  if (instant.getUTCFullYear() >= 1) return instant;
+  throw new GraphQLError("An instant lies in the years 1 to 9999", { extensions: { code: "BAD_USER_INPUT" } });
+}
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 

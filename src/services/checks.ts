@@ -3,6 +3,10 @@ import type { FieldProblem } from "../errors.ts";
 
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
+const JSON_DEPTH_MAX = 100; // beyond thousands, whatever walks a value recursively runs out of stack
+// What PostgreSQL's jsonb refuses, as JSON.stringify escapes it: an escape with an odd number of backslashes in front.
+const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f]..)/;
+
 /** Collects problems of an input, so that a caller learns of all of them at once. */
 export class Problems {
   readonly #found: FieldProblem[] = [];
@@ -36,8 +40,9 @@ export class Problems {
 
   json(path: string, value: unknown, maxBytes: number): this {
     if (value == null) return this;
+    if (isDeeperThan(value, JSON_DEPTH_MAX)) return this.add(path, `is nested deeper than ${JSON_DEPTH_MAX} levels`);
     const text = JSON.stringify(value);
-    if (text.includes("\\u0000")) this.add(path, "contains a NUL character");
+    if (UNSTORABLE.test(text)) this.add(path, "contains a NUL character or half of a surrogate pair");
     if (Buffer.byteLength(text) > maxBytes) this.add(path, `is larger than ${maxBytes} bytes`);
     return this;
   }
@@ -56,4 +61,9 @@ export class Problems {
 /** Whether a text has the form of an id at all. One that has not is answered like one that does not exist. */
 export function isId(text: string): boolean {
   return ID.test(text);
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1));
 }

@@ -6,6 +6,9 @@ import { badInput } from "../errors.ts";
 
 export const PAGE_SIZE_DEFAULT = 20;
 export const PAGE_SIZE_MAX = 100;
+// The years 1 to 9999, which PostgreSQL and RFC 3339 both can write.
+const INSTANT_MIN = Date.parse("0001-01-01T00:00:00Z");
+const INSTANT_MAX = Date.parse("9999-12-31T23:59:59.999Z");
 const LIST_TAG_LENGTH = 12; // enough to tell lists apart; a cursor is a place, not a permission
 
 /** What a client asks of a list: forward with first/after or backward with last/before, never both. */
@@ -213,7 +216,7 @@ function readCursor(tag: string, identity: ListIdentity, cursor: string, path: s
 }
 
 function isSane(value: string | number): boolean {
-  return typeof value === "string" ? !value.includes("\0") : !Number.isNaN(new Date(value).getTime());
+  return typeof value === "string" ? !value.includes("\0") : value >= INSTANT_MIN && value <= INSTANT_MAX;
 }
 
 function isInstant(order: ListOrder): boolean {

@@ -158,7 +158,13 @@ describe.each(CASES)("%s", (_name, list) => {
       const cursor = pageOf(await open.send({ first: 1 })).edges[0]?.cursor ?? "";
       const [tag, , id] = contentOf(cursor);
       const forgeries = fc
-        .oneof(fc.double(), fc.integer(), fc.constantFrom(8.64e15, 1.5), fc.string(), fc.constant(null))
+        .oneof(
+          fc.double(),
+          fc.integer(),
+          fc.constantFrom(8.64e15, -8.64e15, -62_167_219_200_001, 1.5),
+          fc.string(),
+          fc.constant(null),
+        )
         .map((value) => encoded([tag, value, id]));
       const nonsense = fc.oneof(
         fc.string(),
