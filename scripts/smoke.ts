@@ -139,6 +139,7 @@ try {
   await startTwice();
   await stop(running);
   running = await start();
+  await lookAround(running);
   console.log("ok a second start reuses the data");
   await stop(running);
   running = undefined;
