@@ -6,7 +6,7 @@ import { UsageError } from "./command.ts";
 import { actForPlatform } from "./operator.ts";
 
 const USAGE =
-  "atrium tenant create <name> [--schema-name <name>] [--plan free|pro|enterprise] | list [--search <text>] | suspend <id> | resume <id>";
+  "atrium tenant create <name> [--schema-name <name>] [--plan free|pro|enterprise] [--owner-email <address>] | list [--search <text>] | suspend <id> | resume <id>";
 const PAGE_SIZE = 100;
 
 type Print = (line: string) => void;
@@ -40,6 +40,7 @@ export async function runTenantCommand(args: readonly string[], app: AppContext,
 interface Options {
   readonly "schema-name"?: string | undefined;
   readonly plan?: string | undefined;
+  readonly "owner-email"?: string | undefined;
   readonly search?: string | undefined;
 }
 
@@ -48,7 +49,12 @@ function parse(args: readonly string[]): { readonly subject: string | undefined;
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { "schema-name": { type: "string" }, plan: { type: "string" }, search: { type: "string" } },
+      options: {
+        "schema-name": { type: "string" },
+        plan: { type: "string" },
+        "owner-email": { type: "string" },
+        search: { type: "string" },
+      },
     });
     if (positionals.length > 1) throw new UsageError(`Put a name of several words into quotes. ${USAGE}`);
     return { subject: positionals[0], options: values };
@@ -72,6 +78,7 @@ async function create(ctx: TenantContext, name: string, options: Options, print:
     schemaName: options["schema-name"],
     plan,
     isolation: tenants.ISOLATION_MODES.SHARED,
+    ownerEmail: options["owner-email"],
   });
   print(`Made ${tenant.name}, id ${tenant.id}, schema name ${tenant.schemaName}.`);
   print("Its first API key may do everything in it, and is shown this once:");

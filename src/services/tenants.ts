@@ -17,6 +17,7 @@ export type { Plan, TenantLimits } from "./tenant-limits.ts";
 export const ISOLATION_MODES = { SHARED: "shared", SCHEMA: "schema" } as const;
 export type IsolationMode = (typeof ISOLATION_MODES)[keyof typeof ISOLATION_MODES];
 
+const EMAIL = /^[^@\s]+@[^@\s]+$/; // what more there is to an address, only a mail can tell
 const EMAIL_LENGTH_MAX = 255; // as in prisma/models/users.prisma
 const NAME_LENGTH_MAX = 255; // as in prisma/models/tenants.prisma
 const SCHEMA_NAME_LENGTH_MAX = 63; // PostgreSQL's own limit for names
@@ -105,6 +106,8 @@ export async function create(
     .text("input.name", input.name, 1, NAME_LENGTH_MAX)
     .text("input.ownerEmail", input.ownerEmail, 1, EMAIL_LENGTH_MAX)
     .json("input.metadata", input.metadata, METADATA_BYTES_MAX);
+  const email = input.ownerEmail?.toLowerCase();
+  if (email !== undefined && !EMAIL.test(email)) problems.add("input.ownerEmail", "is not an e-mail address");
   const wanted = input.schemaName ?? undefined;
   if (wanted !== undefined && (!SCHEMA_NAME.test(wanted) || SCHEMA_NAMES_TAKEN.test(wanted))) {
     problems.add(
@@ -123,7 +126,7 @@ export async function create(
     plan: input.plan,
     isolation: input.isolation,
     metadata: input.metadata ?? {},
-    ownerEmail: input.ownerEmail?.toLowerCase(),
+    ownerEmail: email,
     key: { hash: key.hash, prefix: key.prefix, name: FIRST_KEY_NAME, scopes: ALL_SCOPES },
   };
   const made =

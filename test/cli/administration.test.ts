@@ -42,13 +42,27 @@ async function settled(key: string | undefined, isExpected: (answer: Answer) => 
 
 describe("atrium tenant", () => {
   test("create prints the tenant's id and a key that works, last", async () => {
-    const { code, lines } = await run("tenant", "create", "Made by hand", "--plan", "pro", "--schema-name", "by_hand");
+    const { code, lines } = await run(
+      "tenant",
+      "create",
+      "Made by hand",
+      "--plan",
+      "pro",
+      "--schema-name",
+      "by_hand",
+      "--owner-email",
+      "Ada@Example.com",
+    );
 
     expect(code).toBe(0);
     expect(lines.at(-1)).toMatch(KEY);
     expect(dataOf(await ask(lines.at(-1)))).toMatchObject({
       tenantContext: { tenant: { name: "Made by hand", plan: "PRO", schemaName: "by_hand" } },
     });
+    const people = await app.app.context.clients
+      .of(idIn(lines))
+      .db.user.findMany({ select: { email: true, role: true } });
+    expect(people).toEqual([{ email: "ada@example.com", role: "owner" }]);
   });
 
   test("list shows every tenant on a line, beyond one page, or those whose name contains a text", async () => {
@@ -86,6 +100,7 @@ describe("atrium tenant", () => {
     await run("tenant", "create", "Taken");
 
     await expect(run("tenant", "create", "Taken")).rejects.toThrow("exists already");
+    await expect(run("tenant", "create", "X", "--owner-email", "ada")).rejects.toThrow("is not an e-mail address");
     await expect(run("tenant", "suspend", anId())).rejects.toThrow("Tenant not found");
     await expect(run("tenant", "suspend", "Taken")).rejects.toThrow("Tenant not found");
   });

@@ -185,6 +185,7 @@ describe("making a tenant", () => {
     ["a schema name of canaries", { name: "Good", schemaName: "canary_bird" }, "input.schemaName"],
     ["a schema name that is too long", { name: "Good", schemaName: `t${"x".repeat(63)}` }, "input.schemaName"],
     ["the isolation SCHEMA", { name: "Good", isolation: "SCHEMA" }, "input.isolation"],
+    ["an address that is too long", { name: "Good", ownerEmail: `${"x".repeat(250)}@example.com` }, "input.ownerEmail"],
     ["too much metadata", { name: "Good", metadata: { text: "x".repeat(70_000) } }, "input.metadata"],
   ])("%s is refused, naming what is wrong", async (_what, input, path) => {
     const answer = await app.platform(String(CreateTenantDocument), { input });
