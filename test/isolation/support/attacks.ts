@@ -149,6 +149,7 @@ function shapes({ lists: own, parents, keyField }: Speech): (readonly [string, A
   return [
     ...own.flatMap(([name]) => [
       [`with ${name}`, { include: { [name]: true } }] as const,
+      [`with ${name}, read by itself`, { include: { [name]: true }, relationLoadStrategy: "query" }] as const,
       [
         `with ${name} of everybody`,
         { select: { [keyField]: true, [name]: { where: { NOT: { tenantId: ATTACKER.tenantId } } } } },
