@@ -1,6 +1,6 @@
 // Does what a newcomer does: starts the gateway, asks it the query of the documents, looks around, and stops it.
 import { spawn, type ChildProcess } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -8,6 +8,7 @@ import { root } from "./freshness.js";
 
 const START_MS_MAX = 120_000; // what the newcomer is promised
 const STOP_MS_MAX = 10_000; // what the operator is promised
+const COMMAND = path.join(root, "bin/atrium.js");
 const KEY = /\batr_[A-Za-z0-9_-]{20,}/;
 
 const dataDir = mkdtempSync(path.join(tmpdir(), "atrium-smoke-"));
@@ -126,10 +127,13 @@ async function stop({ child }: Started): Promise<void> {
 }
 
 async function command(...args: string[]): Promise<void> {
-  const child = spawn("npx", ["atrium", ...args], { cwd: root, env: environment, stdio: "inherit" });
+  // npx makes the command executable, even when it is; only the owner of a file may.
+  const isOwner = statSync(COMMAND).uid === process.getuid?.();
+  const [program, ...first] = isOwner ? ["npx", "atrium"] : [process.execPath, COMMAND];
+  const child = spawn(program, [...first, ...args], { cwd: root, env: environment, stdio: "inherit" });
   const code = await exitOf(child);
-  if (code !== 0) throw new Error(`npx atrium ${args.join(" ")}: exit code ${String(code)}`);
-  console.log(`ok npx atrium ${args.join(" ")}`);
+  if (code !== 0) throw new Error(`atrium ${args.join(" ")}: exit code ${String(code)}`);
+  console.log(`ok atrium ${args.join(" ")}`);
 }
 
 let running: Started | undefined;
