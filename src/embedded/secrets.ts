@@ -7,7 +7,7 @@ import { newSecret } from "../context/crypto.ts";
 export interface Secrets {
   /** The platform administrator's key. */
   readonly platformAdminKey: string;
-  /** 32 bytes in base64 that wrap the tenants' data keys. */
+  /** A random text of 32 characters or more; what wraps the tenants' data keys is derived from it. */
   readonly masterKey: string;
 }
 
