@@ -73,7 +73,8 @@ describe("every model × every operation × two tenants", () => {
     "$what stops every attack that it can see",
     async ({ standing, what, scope, broken }) => {
       const gateway = await openGateway({ broken, poolMax: 1 });
-      const leaks = await storm(worldIn(gateway.superuser), attackerOn(gateway.context.pool, scope), attacks);
+      const visible = attacks.filter(({ aim }) => MUST_STOP[standing][aim].length > 0);
+      const leaks = await storm(worldIn(gateway.superuser), attackerOn(gateway.context.pool, scope), visible);
       await gateway.close();
 
       rows.push([what, ...AIMS.map((aim) => verdict(standing, aim, leaks))]);

@@ -273,7 +273,8 @@ const ATTACKS_BY_OPERATION: Readonly<Record<string, (speech: Speech) => readonly
   findUnique: (speech) => byKey(speech),
   findUniqueOrThrow: (speech) => byKey(speech),
   findFirst: lists,
-  findFirstOrThrow: lists,
+  // Differs from findFirst in how it says that there is nothing.
+  findFirstOrThrow: (speech) => filters(speech).slice(0, 8),
   findMany: lists,
   count: (speech) => [...filters(speech), ["selected", "row", () => ({ select: { _all: true } })]],
   aggregate: aggregates,
