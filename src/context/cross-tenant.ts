@@ -92,14 +92,14 @@ export interface TenantChanges {
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
-export interface TenantFilter {
+interface TenantFilter {
   readonly active?: boolean | undefined;
   /** A part of the name, in any case. */
   readonly search?: string | undefined;
 }
 
 /** Where a page of tenants begins, in their one order: creation, then id. */
-export interface TenantWindow {
+interface TenantWindow {
   readonly direction: "asc" | "desc";
   readonly beyond: { readonly createdAt: Date; readonly id: string } | undefined;
   readonly take: number;

@@ -6,7 +6,7 @@ import { Node } from "./node.ts";
 import { DateTime, JSONObject } from "./scalars.ts";
 
 @ObjectType({ implements: Node, description: "One entry of the tenant's audit trail.", simpleResolvers: true })
-export class AuditEvent extends Node {
+class AuditEvent extends Node {
   @Field(() => String, { description: "What was done: the thing and the verb, like `session.create`." })
   action!: string;
 

@@ -41,9 +41,3 @@ export async function list(
     count: () => ctx.db.auditEvent.count({ where }),
   });
 }
-
-/** One event by its id, for `node`; null when there is none. */
-export async function find(ctx: TenantContext, id: string): Promise<AuditEventRow | null> {
-  requireScope(ctx, SCOPES.TENANT_ADMIN);
-  return ctx.db.auditEvent.findUnique({ where: { id } });
-}

@@ -91,7 +91,7 @@ export function planPage(ctx: TenantContext, identity: ListIdentity, args: PageA
 }
 
 /** The rows to read for a plan, as keyset: the cost of a page does not grow with its depth, and inserts do not shift it. */
-export function windowOf(order: ListOrder, plan: PagePlan): Window {
+function windowOf(order: ListOrder, plan: PagePlan): Window {
   const direction = plan.isBackward ? opposite(order.direction) : order.direction;
   const orderBy = [{ [order.field]: direction }, { id: direction }];
   const take = plan.size + 1;
