@@ -8,6 +8,7 @@ import type { OpenDatabase } from "./embedded/database.ts";
 import { describeSampleData, makeSampleData } from "./embedded/sample-data.ts";
 import type { SampleTenant } from "./embedded/sample-data.ts";
 import { readOrMakeSecrets } from "./embedded/secrets.ts";
+import { isSystemError } from "./embedded/system-error.ts";
 import { deploy } from "./migrate/migrate.ts";
 
 const STOP_WITHIN_MS = 10_000; // contract/operations.md: SIGTERM, then exit 0 within 10 s
@@ -20,30 +21,48 @@ interface Running {
 await run();
 
 async function run(): Promise<void> {
+  // Before anything is started: a signal that comes early must not leave a PostgreSQL behind either.
+  const interruption = listenForSignals();
+  let running: Running;
   try {
-    const config = readConfig(readEnvironment());
-    const running = await start(config);
-    let stopping: Promise<void> | undefined;
-    // Not once(): a second Ctrl-C while stopping would end the process at once and leave PostgreSQL behind.
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      process.on(signal, () => {
-        stopping ??= stop(running, signal);
-      });
-    }
+    running = await start(readConfig(readEnvironment()), interruption);
   } catch (error) {
+    if (interruption.aborted) process.exit(0);
     for (const line of describe(error)) process.stderr.write(`${line}\n`);
     process.exitCode = 1;
+    return;
   }
+  if (interruption.aborted) await stop(running);
+  else interruption.addEventListener("abort", () => void stop(running));
 }
 
-async function start(config: Config): Promise<Running> {
+/** Aborted by the first signal that asks for an end. Later ones change nothing: a second Ctrl-C would end the process at once and leave PostgreSQL behind. */
+function listenForSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted) return;
+      say(`Stopping (${name})`);
+      // A part that hangs must not keep the process: whoever sent the signal sends SIGKILL next, and PostgreSQL would be left behind.
+      setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+/** @throws the interruption's reason when it comes before the port is open; nothing is left running then, as after every failure. */
+async function start(config: Config, interruption: AbortSignal): Promise<Running> {
   const database = await openDatabase(config, say);
   try {
+    interruption.throwIfAborted();
     const applied = await deploy(database.ownerUrl, { gatewayRole: roleOf(database.gatewayUrl), onProgress: say });
     if (applied.length > 0) say(`Applied ${applied.length} migrations`);
+    interruption.throwIfAborted();
     const secrets = readOrMakeSecrets(config);
     const options = { config, gatewayUrl: database.gatewayUrl, platformAdminKey: secrets.platformAdminKey };
     const samples = config.sampleData ? await prepareSamples(options, config.dataDir) : [];
+    interruption.throwIfAborted();
     const app = await openApp({ ...options, sampleKey: samples[0]?.key });
     say(`Atrium is ready at ${app.url}/graphql`);
     for (const line of describeSampleData(samples, app.url)) say(line);
@@ -64,11 +83,7 @@ async function prepareSamples(options: AppOptions, dataDir: string): Promise<rea
   }
 }
 
-async function stop(running: Running, signal: string): Promise<void> {
-  say(`Stopping (${signal})`);
-  // A part that hangs must not keep the process: whoever sent the signal sends SIGKILL next, and PostgreSQL would be left behind.
-  const deadline = setTimeout(() => process.exit(1), STOP_WITHIN_MS);
-  deadline.unref();
+async function stop(running: Running): Promise<void> {
   await running.app.close();
   await running.database.close();
   process.exit(0);
@@ -81,5 +96,11 @@ function say(line: string): void {
 /** What is wrong, a line each, without a stack: whoever starts the gateway is not its developer. */
 function describe(error: unknown): readonly string[] {
   if (error instanceof ConfigError) return error.problems;
-  return [error instanceof Error ? error.message : String(error)];
+  if (isSystemError(error, "EADDRINUSE"))
+    return [messageOf(error), "Set PORT to another one; 0 takes any that is free."];
+  return [messageOf(error)];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

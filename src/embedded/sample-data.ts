@@ -55,7 +55,9 @@ export function describeSampleData(tenants: readonly SampleTenant[], url: string
   return [
     "Sample tenants, alike on purpose. A key shows its own tenant's data and no other's:",
     ...tenants.map(({ name, key }) => `  ${name.padEnd(width)}  ${key}`),
-    `Try it at ${url}/playground, or paste this and change the key:`,
+    `Try it at ${url}/playground, where the first key is filled in, with this query:`,
+    `  ${SAMPLE_QUERY}`,
+    "The same from a shell:",
     `  curl ${url}/graphql -H "Content-Type: application/json" -H "X-API-Key: ${first.key}" -d '${JSON.stringify({ query: SAMPLE_QUERY })}'`,
   ];
 }

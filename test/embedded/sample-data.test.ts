@@ -65,6 +65,7 @@ describe("sample data", () => {
     expect(print(parse(SAMPLE_QUERY))).toBe(print(parse(example)));
     expect(JSON.stringify(dataOf(answer))).toContain("You will hear of the offer of Acme");
     expect(said).toContain(acme?.key);
+    expect(said).toContain(`\n  ${SAMPLE_QUERY}\n`);
     expect(said).toContain(JSON.stringify({ query: SAMPLE_QUERY }));
   });
 
