@@ -3,11 +3,11 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import pg from "pg";
 import { PrismaClient } from "./generated/client/client.ts";
 
-const CONNECT_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 10_000; // includes the wait for a free connection when everybody comes at once; a server that is away says so sooner
 const STATEMENT_TIMEOUT_MS = 15_000;
 const QUERY_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000; // for a server that no longer answers at all; PostgreSQL ends slow statements first
 const IDLE_TIMEOUT_MS = 30_000;
-const TRANSACTION_WAIT_MS = 5_000;
+const TRANSACTION_WAIT_MS = CONNECT_TIMEOUT_MS;
 const TRANSACTION_MAX_MS = 15_000;
 const PREPARED_STATEMENTS_MAX = 500; // each costs memory on every connection, for as long as that lives
 
