@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { buildAtriumSchema } from "../../src/resolvers/index.ts";
+import { startApp } from "../support/app.ts";
+import type { TestApp } from "../support/app.ts";
+import { codesOf, dataOf } from "../support/send.ts";
+import { anId } from "../support/tenants.ts";
+import type { TestTenant } from "../support/tenants.ts";
+
+const CANARY = "canary-that-no-trail-may-hold";
+
+interface Write {
+  /** What the trail calls it. */
+  readonly action: string;
+  /** The mutation's arguments and selection, given an id that `prepare` made. */
+  readonly ask: (id: string) => string;
+  /** Makes what the mutation works on. */
+  readonly prepare?: (tenant: TestTenant) => Promise<{ readonly id: string }>;
+  readonly isPlatforms?: true;
+}
+
+const session = ({ db }: TestTenant) => db.session.create({ data: { name: "s" } });
+const archived = ({ db }: TestTenant) => db.session.create({ data: { name: "s", status: "archived" } });
+const withShortTermMemory = async (tenant: TestTenant) => {
+  const made = await session(tenant);
+  const expiresAt = new Date(Date.now() + 60_000);
+  await tenant.db.memoryShort.create({ data: { sessionId: made.id, contextData: {}, expiresAt } });
+  return made;
+};
+const notification = ({ db }: TestTenant) =>
+  db.notification.create({ data: { type: "todo", urgency: "low", content: {} } });
+const memory = ({ db }: TestTenant) => db.memoryLong.create({ data: { content: "m" } });
+const file = ({ db }: TestTenant) => db.file.create({ data: { filename: "f", filepath: "f" } });
+const integration = ({ db }: TestTenant) =>
+  db.integration.create({ data: { provider: "google", serviceType: "email", purpose: "service_email" } });
+const apiKey = ({ db }: TestTenant) => db.apiKey.create({ data: { keyHash: anId(), scopes: ["sessions_read"] } });
+
+/** Every mutation of the schema; a test holds this list against it. */
+const WRITES: Readonly<Record<string, Write>> = {
+  createApiKey: {
+    action: "api_key.create",
+    ask: () => `(input: { name: "${CANARY}", scopes: [SESSIONS_READ] }) { apiKey { id } }`,
+  },
+  rotateApiKey: { action: "api_key.rotate", prepare: apiKey, ask: (id) => `(id: "${id}") { apiKey { id } }` },
+  revokeApiKey: { action: "api_key.revoke", prepare: apiKey, ask: (id) => `(id: "${id}") { apiKey { id } }` },
+  createSession: { action: "session.create", ask: () => `(input: { name: "${CANARY}" }) { session { id } }` },
+  updateSession: {
+    action: "session.update",
+    prepare: session,
+    ask: (id) => `(input: { id: "${id}", name: "${CANARY}" }) { session { id } }`,
+  },
+  archiveSession: { action: "session.archive", prepare: session, ask: (id) => `(id: "${id}") { session { id } }` },
+  restoreSession: { action: "session.restore", prepare: archived, ask: (id) => `(id: "${id}") { session { id } }` },
+  deleteSession: { action: "session.delete", prepare: session, ask: (id) => `(id: "${id}", hard: true) { deletedId }` },
+  createMessage: {
+    action: "message.create",
+    prepare: session,
+    ask: (id) => `(input: { sessionId: "${id}", content: "${CANARY}" }) { message { id } }`,
+  },
+  deleteFile: { action: "file.delete", prepare: file, ask: (id) => `(id: "${id}") { deletedId }` },
+  remember: { action: "memory.remember", ask: () => `(input: { content: "${CANARY}" }) { created }` },
+  updateMemory: {
+    action: "memory.update",
+    prepare: memory,
+    ask: (id) => `(input: { id: "${id}", content: "${CANARY}" }) { memory { id } }`,
+  },
+  forget: { action: "memory.forget", prepare: memory, ask: (id) => `(ids: ["${id}"]) { deletedIds }` },
+  setShortTermMemory: {
+    action: "memory.set_short_term",
+    prepare: session,
+    ask: (id) => `(input: { sessionId: "${id}", context: { note: "${CANARY}" } }) { shortTerm { expiresAt } }`,
+  },
+  clearShortTermMemory: {
+    action: "memory.clear_short_term",
+    prepare: withShortTermMemory,
+    ask: (id) => `(sessionId: "${id}")`,
+  },
+  markNotificationRead: {
+    action: "notification.read",
+    prepare: notification,
+    ask: (id) => `(id: "${id}") { notification { read } }`,
+  },
+  markAllNotificationsRead: { action: "notification.read_all", prepare: notification, ask: () => "{ count }" },
+  deleteNotifications: {
+    action: "notification.delete",
+    prepare: notification,
+    ask: (id) => `(ids: ["${id}"]) { deletedIds }`,
+  },
+  updateIntegration: {
+    action: "integration.update",
+    prepare: integration,
+    ask: (id) => `(input: { id: "${id}", name: "${CANARY}" }) { integration { id } }`,
+  },
+  deleteIntegration: { action: "integration.delete", prepare: integration, ask: (id) => `(id: "${id}") { deletedId }` },
+  createTenant: {
+    action: "tenant.create",
+    isPlatforms: true,
+    ask: () => `(input: { name: "Made ${anId()}" }) { tenant { id } apiKey }`,
+  },
+  updateTenant: {
+    action: "tenant.update",
+    isPlatforms: true,
+    prepare: async ({ id }) => ({ id }),
+    ask: (id) => `(input: { id: "${id}", metadata: { note: "${CANARY}" } }) { tenant { id } }`,
+  },
+};
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+test("every mutation of the schema has its case here", () => {
+  const mutations = Object.keys(buildAtriumSchema().getMutationType()?.getFields() ?? {});
+
+  expect(Object.keys(WRITES).toSorted()).toEqual(mutations.toSorted());
+});
+
+describe("the audit trail has who did it and what, and none of the contents, after", () => {
+  test.each(Object.entries(WRITES))("%s", async (mutation, { action, ask, prepare, isPlatforms }) => {
+    const acme = await app.newTenant();
+    const { id } = (await prepare?.(acme)) ?? { id: "" };
+    const answer = await (isPlatforms ? app.platform : acme.send)<{ done: { tenant?: { id: string } } }>(
+      `mutation { done: ${mutation}${ask(id)} }`,
+    );
+
+    // A tenant's trail is its own: that of a tenant just made is in that tenant.
+    const tenantId = dataOf(answer).done.tenant?.id ?? acme.id;
+    const events = await app.app.context.clients.of(tenantId).db.auditEvent.findMany();
+    const found = events.filter((event) => event.action === action);
+    expect(found).toHaveLength(1);
+    expect(found[0]?.actor).toMatch(isPlatforms ? /^platform/ : /^api_key:[0-9a-f-]{36}$/);
+    expect(found[0]?.ip).toMatch(/127\.0\.0\.1$/);
+    expect(JSON.stringify(events)).not.toContain(CANARY);
+  });
+});
+
+describe("the audit trail has nothing of what did not happen:", () => {
+  const refusable = Object.entries(WRITES).filter(([, { isPlatforms }]) => !isPlatforms);
+
+  test.each(refusable)("%s by somebody without the scope", async (mutation, { ask, prepare }) => {
+    const acme = await app.newTenant();
+    const { id } = (await prepare?.(acme)) ?? { id: "" };
+    const powerless = await acme.withScopes();
+
+    expect(codesOf(await powerless(`mutation { done: ${mutation}${ask(id)} }`))).toEqual(["FORBIDDEN"]);
+    expect(await acme.db.auditEvent.findMany()).toEqual([]);
+  });
+});
