@@ -9,7 +9,7 @@ import { codesOf } from "../support/send.ts";
 import { anId } from "../support/tenants.ts";
 import { coordinatesOf } from "./support/coordinates.ts";
 import { ID_CASES, NODE_TYPES, PARENTS, PLATFORM_LISTS } from "./support/id-cases.ts";
-import { writeResult } from "./support/results.ts";
+import { writeResult } from "../support/isolation-results.ts";
 import { furnish } from "./support/scene.ts";
 import type { Furnished } from "./support/scene.ts";
 

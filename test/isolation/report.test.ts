@@ -8,7 +8,7 @@ import { expectedMigration } from "../../src/migrate/migrate.ts";
 import { report } from "../../src/services/isolation.ts";
 import { newTenant, openGateway } from "./support/gateway.ts";
 import type { Gateway } from "./support/gateway.ts";
-import { writeResult } from "./support/results.ts";
+import { writeResult } from "../support/isolation-results.ts";
 
 let gateway: Gateway;
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import type { Aim } from "./support/attacks.ts";
 import { queriesForEverything } from "./support/everything.ts";
 import { openGateway } from "./support/gateway.ts";
 import { WITH_PLAIN_KEYS, WITHOUT_ROW_LEVEL_SECURITY } from "./support/knock-out.ts";
-import { writeResult } from "./support/results.ts";
+import { writeResult } from "../support/isolation-results.ts";
 import { furnish } from "./support/scene.ts";
 import { attackerOn, storm } from "./support/storm.ts";
 import type { Leak } from "./support/storm.ts";

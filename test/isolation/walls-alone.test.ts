@@ -9,7 +9,7 @@ import type { Aim } from "./support/attacks.ts";
 import { openGateway } from "./support/gateway.ts";
 import { WITH_PLAIN_KEYS, WITHOUT_ROW_LEVEL_SECURITY } from "./support/knock-out.ts";
 import { MATERIAL } from "./support/material.ts";
-import { writeResult } from "./support/results.ts";
+import { writeResult } from "../support/isolation-results.ts";
 import { attackerOn, MUST_STOP, storm } from "./support/storm.ts";
 import type { Leak, Standing } from "./support/storm.ts";
 import { MODELS, worldIn } from "./support/world.ts";

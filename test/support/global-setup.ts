@@ -1,11 +1,11 @@
 import { deploy } from "../../src/migrate/migrate.ts";
-import { forgetResults } from "../isolation/support/results.ts";
+import { prepareResults } from "./isolation-results.ts";
 import { startTestPostgres } from "./postgres.ts";
 import { shareCluster, stopAfterwards } from "./shared-cluster.ts";
 
 /** Once for all test files: one PostgreSQL, and in it the migrated database from which each file's own is cloned. */
 export default async function globalSetup(): Promise<void> {
-  forgetResults();
+  prepareResults();
   const postgres = await startTestPostgres();
   stopAfterwards(() => postgres.stop());
   shareCluster(postgres);

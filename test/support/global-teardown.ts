@@ -1,4 +1,4 @@
-import { showResults } from "../isolation/support/results.ts";
+import { showResults } from "./isolation-results.ts";
 import { stopShared } from "./shared-cluster.ts";
 
 export default async function globalTeardown(): Promise<void> {

@@ -1,29 +1,30 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
 
 const resultTable = z.object({ title: z.string(), columns: z.array(z.string()), rows: z.array(z.array(z.string())) });
 
 /** A table of what the isolation suite found; goes into docs/security.md, so it holds no times and nothing random. */
-export type ResultTable = z.infer<typeof resultTable>;
+type ResultTable = z.infer<typeof resultTable>;
 
 // In the order in which they are shown. Test files run side by side, so each writes a file of its own.
 const PARTS = ["walls-alone", "suite-itself", "graphql", "catalogue"] as const;
-export type ResultPart = (typeof PARTS)[number];
+type ResultPart = (typeof PARTS)[number];
 
-const folder = (): string => path.resolve("test/generated/isolation");
-const fileOf = (part: ResultPart): string => path.join(folder(), `${part}.json`);
+const FOLDER = "ATRIUM_TEST_ISOLATION_RESULTS";
+
+const fileOf = (part: ResultPart): string => path.join(process.env[FOLDER] ?? os.tmpdir(), `${part}.json`);
+
+/** Before a run: a folder for what this run finds; several runs may go on side by side. */
+export function prepareResults(): void {
+  process.env[FOLDER] = mkdtempSync(path.join(os.tmpdir(), "atrium-isolation-"));
+}
 
 /** @param expected how many rows a whole run has: what only some of the tests found is not kept. */
 export function writeResult(part: ResultPart, table: ResultTable, expected: number): void {
   if (table.rows.length !== expected) return;
-  mkdirSync(folder(), { recursive: true });
   writeFileSync(fileOf(part), JSON.stringify(table));
-}
-
-/** Before a run: what an earlier one found must not be shown as this one's. */
-export function forgetResults(): void {
-  rmSync(folder(), { recursive: true, force: true });
 }
 
 /** After a run: shows what was found, and keeps it for docs/security.md when it is whole. */
@@ -32,8 +33,11 @@ export function showResults(): void {
     if (!existsSync(fileOf(part))) return [];
     return [resultTable.parse(JSON.parse(readFileSync(fileOf(part), "utf8")))];
   });
+  const folder = process.env[FOLDER];
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   for (const table of tables) process.stdout.write(`\n${textOf(table)}\n`);
   if (tables.length === PARTS.length) {
+    mkdirSync(path.resolve("test/generated"), { recursive: true });
     writeFileSync(path.resolve("test/generated/isolation.json"), `${JSON.stringify({ tables }, null, 2)}\n`);
   }
 }
