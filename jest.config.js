@@ -23,5 +23,6 @@ export default {
   globalSetup: "<rootDir>/test/support/global-setup.ts",
   globalTeardown: "<rootDir>/test/support/global-teardown.ts",
   setupFilesAfterEnv: ["<rootDir>/test/support/silence.ts"],
+  maxWorkers: "100%", // tests wait for PostgreSQL as much as they compute
   testTimeout: 60_000, // ten times what the slowest takes on two idle cores: a busy machine is no failure
 };
