@@ -188,12 +188,12 @@ describe("a connection that fails", () => {
 test("a thousand interleaved requests of fifty tenants, errors among them: each row bears the tenant that asked", async () => {
   const tenants = await Promise.all(Array.from({ length: 50 }, () => newTenant(gateway.context)));
   for (const id of tenants) await dbOf(id).session.createMany({ data: [{ name: id }, { name: id }] });
-  const all = await Promise.all(tenants.map((id) => dbOf(id).session.findFirst()));
-  const foreign = (index: number): string => all[(index + 1) % all.length]?.id ?? "";
+  const sessions = await Promise.all(tenants.map((id) => dbOf(id).session.findFirst()));
+  const foreign = (index: number): string => sessions[(index + 1) % sessions.length]?.id ?? "";
   const works = [
     (id: string) => dbOf(id).session.findMany(),
     (id: string, index: number) => dbOf(id).session.findUnique({ where: { id: foreign(index) } }),
-    (id: string, index: number) => dbOf(id).session.findUnique({ where: { id: all[index % 50]?.id ?? "" } }),
+    (id: string, index: number) => dbOf(id).session.findUnique({ where: { id: sessions[index]?.id ?? "" } }),
     (id: string) => gateway.context.clients.of(id).transact((tx) => tx.session.findMany({ take: 1 })),
     (id: string, index: number) =>
       dbOf(id).message.create({ data: { sessionId: foreign(index), role: "user", content: "of another" } }),
@@ -205,19 +205,27 @@ test("a thousand interleaved requests of fifty tenants, errors among them: each 
     (id: string) => tenantPool(gateway.context.pool, id).query({ text: "SELECT 1 / 0" }),
   ];
 
-  const answers = await Promise.allSettled(
-    Array.from({ length: 1000 }, async (_, index) => {
-      const id = tenants[index % 50] ?? "";
-      const work = works[Math.floor(index / 50) % works.length];
-      const found: unknown = await work?.(id, index);
-      return { id, rows: [found].flat().filter((row) => row !== null) };
+  // Fifty at a time, each at another kind of work: they meet on the same three connections in every combination.
+  const answers = await Promise.all(
+    tenants.map(async (id, index) => {
+      const got: { readonly asked: string; readonly isRefused: boolean; readonly rows: readonly unknown[] }[] = [];
+      for (let round = 0; round < 20; round += 1) {
+        try {
+          const found: unknown = await works[(index + round) % works.length]?.(id, index);
+          got.push({ asked: id, isRefused: false, rows: [found].flat().filter((row) => row !== null) });
+        } catch {
+          got.push({ asked: id, isRefused: true, rows: [] });
+        }
+      }
+      return got;
     }),
   );
 
-  const rows = answers.flatMap((answer) =>
-    answer.status === "fulfilled" ? answer.value.rows.map((row) => ({ asked: answer.value.id, row })) : [],
-  );
-  expect(answers.filter(({ status }) => status === "rejected")).toHaveLength(400);
-  expect(rows).toHaveLength(600);
-  for (const { asked, row } of rows) expect(row).toMatchObject({ tenantId: asked, name: asked });
-});
+  const all = answers.flat();
+  expect(all).toHaveLength(1000);
+  expect(all.filter(({ isRefused }) => isRefused).length).toBeGreaterThan(400);
+  expect(all.filter(({ rows }) => rows.length > 0).length).toBeGreaterThan(400);
+  for (const { asked, rows } of all) {
+    for (const row of rows) expect(row).toMatchObject({ tenantId: asked, name: asked });
+  }
+}, 60_000);
