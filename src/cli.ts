@@ -2,11 +2,12 @@ import { openContext } from "./app.ts";
 import { runAdopt } from "./cli/adopt.ts";
 import { UsageError } from "./cli/command.ts";
 import type { CommandContext } from "./cli/command.ts";
+import { describeFailure } from "./cli/failures.ts";
 import { runIsolate } from "./cli/isolate.ts";
 import { runKeyCommand } from "./cli/key.ts";
 import { runMigrate } from "./cli/migrate.ts";
 import { runTenantCommand } from "./cli/tenant.ts";
-import { ConfigError, readConfig, readEnvironment } from "./config.ts";
+import { readConfig, readEnvironment } from "./config.ts";
 import type { AppContext } from "./context/app-context.ts";
 import { openLog } from "./context/log.ts";
 import { joinDatabase } from "./embedded/database.ts";
@@ -40,9 +41,7 @@ async function run([name = "help", ...args]: readonly string[]): Promise<void> {
   try {
     process.exitCode = await command.run(args, { config: readConfig(readEnvironment()), print });
   } catch (error) {
-    const lines =
-      error instanceof ConfigError ? error.problems : [error instanceof Error ? error.message : String(error)];
-    for (const line of lines) process.stderr.write(`${line}\n`);
+    for (const line of describeFailure(error)) process.stderr.write(`${line}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   }
 }

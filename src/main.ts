@@ -1,14 +1,14 @@
 import { openApp, openContext } from "./app.ts";
 import type { App, AppOptions } from "./app.ts";
 import { roleOf } from "./cli/command.ts";
-import { ConfigError, readConfig, readEnvironment } from "./config.ts";
+import { describeFailure } from "./cli/failures.ts";
+import { readConfig, readEnvironment } from "./config.ts";
 import type { Config } from "./config.ts";
 import { openDatabase } from "./embedded/database.ts";
 import type { OpenDatabase } from "./embedded/database.ts";
 import { describeSampleData, makeSampleData } from "./embedded/sample-data.ts";
 import type { SampleTenant } from "./embedded/sample-data.ts";
 import { readOrMakeSecrets } from "./embedded/secrets.ts";
-import { isSystemError } from "./embedded/system-error.ts";
 import { deploy } from "./migrate/migrate.ts";
 
 const STOP_WITHIN_MS = 10_000; // contract/operations.md: SIGTERM, then exit 0 within 10 s
@@ -28,7 +28,7 @@ async function run(): Promise<void> {
     running = await start(readConfig(readEnvironment()), interruption);
   } catch (error) {
     if (interruption.aborted) process.exit(0);
-    for (const line of describe(error)) process.stderr.write(`${line}\n`);
+    for (const line of describeFailure(error)) process.stderr.write(`${line}\n`);
     process.exitCode = 1;
     return;
   }
@@ -91,16 +91,4 @@ async function stop(running: Running): Promise<void> {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-/** What is wrong, a line each, without a stack: whoever starts the gateway is not its developer. */
-function describe(error: unknown): readonly string[] {
-  if (error instanceof ConfigError) return error.problems;
-  if (isSystemError(error, "EADDRINUSE"))
-    return [messageOf(error), "Set PORT to another one; 0 takes any that is free."];
-  return [messageOf(error)];
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

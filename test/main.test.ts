@@ -201,6 +201,16 @@ describe("a start that cannot be", () => {
     ]);
   });
 
+  test("because no database answers says which settings to look at", async () => {
+    const nowhere = "postgresql://nobody@127.0.0.1:1/nothing";
+    const gateway = start({ DATABASE_URL: nowhere, DATABASE_OWNER_URL: nowhere });
+
+    expect(await gateway.exited).toBe(1);
+    expect(gateway.complained()).toMatch(
+      /^PostgreSQL does not answer: .*ECONNREFUSED.*\n.*DATABASE_URL and DATABASE_OWNER_URL.*\n$/,
+    );
+  });
+
   test(
     "because its port is taken says what to do",
     async () => {
