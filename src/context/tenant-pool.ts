@@ -69,6 +69,7 @@ class TenantTransaction {
   readonly #begin: string;
   readonly #statements: StatementCounter | undefined;
   #isOpen = false;
+  #isReleased = false;
 
   constructor(client: pg.PoolClient, begin: string, statements: StatementCounter | undefined) {
     this.#client = client;
@@ -77,6 +78,8 @@ class TenantTransaction {
   }
 
   async query(statement: pg.QueryConfig): Promise<pg.QueryResult> {
+    // A straggler would run inside the transaction of whoever has the connection by now, as that tenant.
+    if (this.#isReleased) throw new Error("the transaction has ended, and its connection was given back");
     if (statement.text === "BEGIN") {
       this.#isOpen = true;
       await this.#client.query(this.#begin);
@@ -85,11 +88,15 @@ class TenantTransaction {
     if (this.#statements) this.#statements.count += 1;
     const result = await this.#client.query(statement);
     if (statement.text === "COMMIT" || statement.text === "ROLLBACK") this.#isOpen = false;
+    // Where a statement failed and somebody passed over it, PostgreSQL answers COMMIT by rolling back, without an error.
+    if (statement.text === "COMMIT" && result.command !== "COMMIT")
+      throw new Error("nothing was committed: a statement of the transaction had failed");
     return result;
   }
 
   /** The adapter releases even when COMMIT or ROLLBACK failed; such a connection still carries the tenant, so it is thrown away. */
   release(error?: Error | boolean): void {
+    this.#isReleased = true;
     this.#client.release(error ?? (this.#isOpen ? true : undefined));
   }
 

@@ -107,6 +107,33 @@ describe("the setting", () => {
   });
 });
 
+describe("a transaction", () => {
+  test("sends nothing more once its connection was given back: it may serve another tenant by now", async () => {
+    const pool = new pg.Pool({ connectionString: gateway.database.gatewayUrl, max: 1, pipeline: true });
+    const ended = await tenantPool(pool, mine).connect();
+    for (const text of ["BEGIN", "COMMIT"]) await ended.query({ text });
+    ended.release();
+    const running = await tenantPool(pool, theirs).connect();
+    await running.query({ text: "BEGIN" });
+
+    await expect(ended.query({ text: "SELECT current_setting('app.tenant_id')" })).rejects.toThrow("given back");
+    await running.query({ text: "ROLLBACK" });
+    running.release();
+    await pool.end();
+  });
+
+  test("is not acknowledged when a failure that was passed over inside made PostgreSQL roll it back", async () => {
+    const { db, transact } = gateway.context.clients.of(mine);
+    const attempt = transact(async (tx) => {
+      const { id } = await tx.session.create({ data: { name: "not kept" } });
+      await tx.session.create({ data: { name: "without its user", userId: id } }).catch(() => undefined);
+    });
+
+    await expect(attempt).rejects.toThrow("nothing was committed");
+    expect(await db.session.count({ where: { name: "not kept" } })).toBe(0);
+  });
+});
+
 describe("a connection that fails", () => {
   const pidOf = async (): Promise<number[]> => {
     const { rows } = await gateway.superuser.query<{ pid: number }>(
