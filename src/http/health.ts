@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { authenticate } from "../context/authenticate.ts";
 import type { AppContext } from "../context/app-context.ts";
 import { AppError } from "../errors.ts";
@@ -37,9 +37,7 @@ export function mountHealth(server: FastifyInstance, parts: HealthParts): void {
   });
 
   server.get("/metrics", async (request, reply) => {
-    // Behind a proxy on the same machine everybody comes from loopback; a proxy says for whom it asks.
-    const isForwarded = request.headers["x-forwarded-for"] !== undefined || request.headers.forwarded !== undefined;
-    if (isForwarded || !isLoopback(request.ip)) {
+    if (!isFromHere(request)) {
       const { kind } = await authenticate(parts.app, credentialHeaders(request));
       if (kind === "none") throw new AppError("UNAUTHENTICATED", "A credential is required");
       if (kind !== "platform") throw new AppError("FORBIDDEN", "This needs the platform administrator's key");
@@ -49,9 +47,9 @@ export function mountHealth(server: FastifyInstance, parts: HealthParts): void {
   });
 }
 
-/** Whether an address is this machine's own. */
-export function isLoopback(address: string): boolean {
-  return LOOPBACK.test(address);
+/** Whether somebody at this machine asks. Behind a proxy here everybody comes from loopback, but a proxy says for whom it asks. */
+export function isFromHere({ ip, headers }: FastifyRequest): boolean {
+  return LOOPBACK.test(ip) && headers["x-forwarded-for"] === undefined && headers.forwarded === undefined;
 }
 
 /** Asks the database as the gateway sees it, through the pool that requests use. */

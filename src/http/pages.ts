@@ -6,9 +6,10 @@ import type { Config } from "../config.ts";
 import type { AppContext } from "../context/app-context.ts";
 import { AppError } from "../errors.ts";
 import { resolve } from "./exchange.ts";
-import { isLoopback } from "./health.ts";
+import { isFromHere } from "./health.ts";
 
 const STATIC_PATH = "/playground/static/";
+const OWN_NAME = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i;
 const FIRST_QUERY = `# The tenant comes with the key in the request headers below.
 query FirstLook {
   tenantContext {
@@ -46,7 +47,7 @@ export function mountPages(server: FastifyInstance, parts: PageParts): void {
   const withoutKey = page(undefined);
 
   server.get("/playground", async (request, reply) => {
-    const { html, policy } = isLoopback(request.ip) ? withKey : withoutKey;
+    const { html, policy } = isFromHere(request) && isOwnName(request.headers.host) ? withKey : withoutKey;
     return reply
       .header("Content-Security-Policy", policy)
       .header("Cache-Control", "no-store")
@@ -69,6 +70,11 @@ export function mountPages(server: FastifyInstance, parts: PageParts): void {
     await mustSeeSchema(parts, request);
     return reply.type("text/plain; charset=utf-8").header("Cache-Control", "private, no-store").send(parts.schemaText);
   });
+}
+
+/** Whether a browser knows this machine by a name of its own: any other name may be of a page that had it point here, and would read the key. */
+function isOwnName(host: string | undefined): boolean {
+  return host !== undefined && OWN_NAME.test(host);
 }
 
 /** Whoever may introspect may read it. @throws NOT_FOUND where nobody may; UNAUTHENTICATED without a credential. */

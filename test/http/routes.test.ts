@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { request } from "node:http";
 import pg from "pg";
 import { z } from "zod";
 import { expectedMigration } from "../../src/migrate/migrate.ts";
@@ -21,6 +22,19 @@ afterAll(() => app.close());
 
 async function get(route: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(`${base}${route}`, { headers });
+}
+
+/** The playground as somebody gets it who knows this machine by that name; fetch would set its own. */
+async function pageUnder(host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    request(`${base}/playground`, { headers: { Host: host } }, (incoming) => {
+      const chunks: Buffer[] = [];
+      incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+      incoming.on("end", () => resolve(Buffer.concat(chunks).toString()));
+    })
+      .on("error", reject)
+      .end();
+  });
 }
 
 /** One statement as the owner of the tables. */
@@ -118,6 +132,20 @@ describe("/playground", () => {
 
     expect(html).toContain("atr_sample00_a-key-of-a-sample-tenant\\u003c/script>");
     expect(html).not.toContain(SAMPLE_KEY);
+  });
+
+  test("keeps the sample key from whoever comes through a proxy, or by another name than this machine's own", async () => {
+    const bodies = await Promise.all([
+      get("/playground", { "X-Forwarded-For": "203.0.113.7" }).then((response) => response.text()),
+      get("/playground", { Forwarded: "for=203.0.113.7" }).then((response) => response.text()),
+      pageUnder("rebound.example"),
+      pageUnder("localhost.rebound.example:4000"),
+    ]);
+
+    for (const html of bodies) expect(html).not.toContain("atr_sample00");
+    for (const host of ["localhost:4000", "LOCALHOST", "127.0.0.1", "[::1]:4000"]) {
+      expect([host, await pageUnder(host)]).toEqual([host, expect.stringContaining("atr_sample00")]);
+    }
   });
 
   test("begins with a query that answers", async () => {
