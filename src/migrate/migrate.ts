@@ -9,6 +9,7 @@ import { grantGateway, requireGatewayRole } from "./grants.ts";
 
 export { grantGateway } from "./grants.ts";
 
+const OLDEST_SERVER = 150_000; // server_version_num of PostgreSQL 15
 const NO_FILTER = { externalTables: [], externalEnums: [] };
 /** What a deploy and an adoption take on the database, so that neither works beside the other. */
 export const DEPLOY_LOCK = 4_718_235_511; // any number that nobody else uses for an advisory lock
@@ -50,6 +51,7 @@ export async function deploy(
   options: { readonly gatewayRole: string } & Omit<ApplyOptions, "until">,
 ): Promise<string[]> {
   return inTurn(ownerUrl, options.onProgress, async (owner) => {
+    await refuseOldServer(owner);
     await requireGatewayRole(owner, options.gatewayRole);
     await refuseUnadopted(owner);
     const applied = await apply(ownerUrl, options);
@@ -205,6 +207,17 @@ function failure(step: string, error: unknown): MigrationError {
 
 function howToResolve(step: string): string {
   return `Remove the cause (the comment at the head of the step's migration.sql says how), then: atrium migrate resolve ${step} rolled-back, and deploy again.`;
+}
+
+/** Before 15, PostgreSQL cannot clear one column of a composite key (ON DELETE SET NULL (user_id)), and a step would fail half-way through the chain. */
+async function refuseOldServer(owner: pg.Client): Promise<void> {
+  const { rows } = await owner.query<{ name: string; number: number }>(
+    "SELECT current_setting('server_version') AS name, current_setting('server_version_num')::int AS number",
+  );
+  const [server] = rows;
+  if (server && server.number < OLDEST_SERVER) {
+    throw new MigrationError(`PostgreSQL 15 or later is needed; this one is ${server.name}.`);
+  }
 }
 
 /** The chain begins by making the predecessor's tables; on a database that has them, adoption comes first, and must have come to its end. */
