@@ -55,7 +55,8 @@ export interface ListIdentity {
 }
 
 const sortValue = z.union([z.string(), z.number()]);
-const cursorContent = z.tuple([z.string(), sortValue, z.uuid()]);
+// Any UUID that PostgreSQL holds: the predecessor's clients chose ids, not all of which have a version.
+const cursorContent = z.tuple([z.string(), sortValue, z.guid()]);
 
 interface Place {
   readonly value: string | number;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { getNamedType, isObjectType } from "graphql";
+import pg from "pg";
 import { buildAtriumSchema } from "../../src/resolvers/index.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
@@ -194,6 +195,22 @@ describe.each(CASES)("%s", (_name, list) => {
 function encoded(content: unknown): string {
   return Buffer.from(JSON.stringify(content)).toString("base64url");
 }
+
+test("a list goes on behind a row whose id is a UUID of no version: the predecessor's clients chose their ids", async () => {
+  const globex = await app.newTenant();
+  const id = "11111111-1111-1111-1111-111111111111";
+  const superuser = new pg.Client({ connectionString: app.database.superuserUrl });
+  await superuser.connect();
+  await superuser.query("INSERT INTO sessions (tenant_id, id, name) VALUES ($1, $2, 'old')", [globex.id, id]);
+  await superuser.end();
+  const query = "query ($after: String) { sessions(first: 1, after: $after) { nodes { id } pageInfo { endCursor } } }";
+  const cursor = JSON.stringify((await globex.send(query)).data).match(/"endCursor":"([^"]+)"/)?.[1];
+
+  const next = await globex.send(query, { after: cursor });
+
+  expect(cursor).toBeDefined();
+  expect(next.errors).toBeUndefined();
+});
 
 function contentOf(cursor: string): unknown[] {
   const content: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
