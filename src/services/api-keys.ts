@@ -118,15 +118,15 @@ export async function rotate(ctx: TenantContext, id: string): Promise<IssuedKey>
     const scopes = storedScopes(old.scopes);
     requireOwnScopes(tx, scopes);
     if (!isActive(tx, old)) throw new AppError("CONFLICT", "The API key is revoked or has expired");
-    // Its expiry is the end of the overlap, which a second successor would inherit.
-    const rotations = await tx.db.auditEvent.count({ where: { action: ROTATED, target: id } });
-    if (rotations > 0) throw rotatedAlready();
-
     const overlapEnd = new Date(tx.clock.now().getTime() + ROTATION_OVERLAP_HOURS * HOUR_MS);
     const expiresAt = old.expiresAt !== null && old.expiresAt < overlapEnd ? old.expiresAt : overlapEnd;
     const unchanged = { id, active: true, expiresAt: old.expiresAt };
     const { count } = await tx.db.apiKey.updateMany({ where: unchanged, data: { expiresAt } });
     if (count === 0) throw rotatedAlready(); // by somebody else, since it was read
+    // Its expiry is the end of the overlap, which a second successor would inherit. Asked once the row is held: a key that ends sooner
+    // keeps its expiry, so that nothing but this tells of somebody who rotated it at the same time.
+    const rotations = await tx.db.auditEvent.count({ where: { action: ROTATED, target: id } });
+    if (rotations > 0) throw rotatedAlready();
     const issued = await issue(tx, { name: old.name, scopes, expiresAt: old.expiresAt });
     await audit.record(tx, {
       action: ROTATED,
