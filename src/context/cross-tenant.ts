@@ -11,6 +11,9 @@ import { tenantPool } from "./tenant-pool.ts";
 const CACHE_TTL_MS = 10_000; // a bound for the day on which notices are lost unnoticed; revocation itself does not wait for it
 const CACHE_MAX = 10_000;
 
+// Whatever else SQL has put there reads as nothing: one such row would take its tenant, and the list of all, out of service.
+const looseObject = z.record(z.string(), z.unknown()).nullable().catch(null);
+
 const tenantRow = z
   .object({
     id: z.string(),
@@ -19,8 +22,8 @@ const tenantRow = z
     active: z.boolean(),
     isolation: z.string(),
     plan: z.string(),
-    limits: z.record(z.string(), z.unknown()).nullable(),
-    metadata: z.record(z.string(), z.unknown()).nullable(),
+    limits: looseObject,
+    metadata: looseObject,
     created_at: z.date(),
   })
   .transform((row) => ({

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import pg from "pg";
 import {
   CreateTenantDocument,
   ListTenantsDocument,
@@ -307,6 +308,17 @@ describe("the platform's operations", () => {
     expect(await list({ search: mark, active: false })).toMatchObject({ totalCount: 1, nodes: named("B") });
     expect(await list({ search: `${mark} 100%_` })).toMatchObject({ totalCount: 5 });
     expect(await list({ search: `${mark}%` })).toMatchObject({ totalCount: 0, nodes: [] });
+  });
+
+  test("a tenant whose metadata or limits are no JSON object is served and listed like any other, as if there were none", async () => {
+    const acme = await app.newTenant();
+    const owner = new pg.Client({ connectionString: app.database.ownerUrl });
+    await owner.connect();
+    await owner.query(`UPDATE tenants SET metadata = '["old"]', limits = '7' WHERE id = $1`, [acme.id]);
+    await owner.end();
+
+    expect(dataOf(await acme.send(WhoAmIDocument)).tenantContext.tenant.id).toBe(acme.id);
+    expect((await list({ search: acme.name })).nodes).toEqual([{ name: acme.name }]);
   });
 
   test("pages lead through all tenants forward and backward, whichever tenant the administrator names meanwhile", async () => {
