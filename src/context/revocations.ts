@@ -3,6 +3,9 @@ import type { Logger } from "./log.ts";
 
 const CHANNEL = "atrium_revoked"; // triggers on tenants and api_keys notify it, whoever changes them
 const RECONNECT_MS = 500;
+const HEARTBEAT_MS = 500; // with the time for an answer, a cut line is known within a second or two
+const ANSWER_TIMEOUT_MS = 1_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 /** The line on which the database tells every process that something was revoked. */
 export interface Revocations {
@@ -21,40 +24,65 @@ export function listenForRevocations(
   on: { readonly heard: () => void; readonly listening: (isListening: boolean) => void },
 ): Revocations {
   let isClosed = false;
-  let client: pg.Client | undefined;
-  let timer: NodeJS.Timeout | undefined;
+  let current: pg.Client | undefined;
+  let reconnecting: NodeJS.Timeout | undefined;
+  let heartbeat: NodeJS.Timeout | undefined;
 
   async function connect(): Promise<void> {
     const fresh = new pg.Client({
       connectionString: url,
       application_name: "atrium revocations",
-      keepAlive: true,
-      connectionTimeoutMillis: 5_000,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: ANSWER_TIMEOUT_MS,
     });
-    client = fresh;
+    current = fresh;
     fresh.on("error", (error) => log.warn({ err: error.message }, "revocation line failed"));
     fresh.on("notification", () => on.heard());
-    fresh.once("end", () => {
-      on.listening(false);
-      if (!isClosed) timer = setTimeout(() => void connect(), RECONNECT_MS);
-    });
+    fresh.once("end", () => lose(fresh));
     try {
       await fresh.connect();
       await fresh.query(`LISTEN ${CHANNEL}`);
-      if (!isClosed) on.listening(true);
+      if (isClosed || current !== fresh) return;
+      on.listening(true);
+      listenToHeart(fresh);
     } catch (error) {
       log.debug({ err: error instanceof Error ? error.message : String(error) }, "revocation line not there yet");
-      // A client that never connected may not say "end" by itself.
-      fresh.end().catch(() => undefined);
+      lose(fresh);
     }
+  }
+
+  /** A line that is cut without a word (a firewall, a host that is gone) looks alive for hours; one that is asked must answer. Asking to listen again changes nothing. */
+  function listenToHeart(client: pg.Client): void {
+    heartbeat = setTimeout(() => {
+      client.query(`LISTEN ${CHANNEL}`).then(
+        () => {
+          if (current === client) listenToHeart(client);
+        },
+        () => lose(client),
+      );
+    }, HEARTBEAT_MS);
+    heartbeat.unref();
+  }
+
+  function lose(client: pg.Client): void {
+    if (current !== client) return;
+    current = undefined;
+    clearTimeout(heartbeat);
+    on.listening(false);
+    // Its end may never come on a line that is cut; nobody waits for it.
+    client.end().catch(() => undefined);
+    if (!isClosed) reconnecting = setTimeout(() => void connect(), RECONNECT_MS);
   }
 
   void connect();
   return {
     async close() {
       isClosed = true;
-      clearTimeout(timer);
-      await client?.end().catch(() => undefined);
+      clearTimeout(reconnecting);
+      clearTimeout(heartbeat);
+      const last = current;
+      current = undefined;
+      await last?.end().catch(() => undefined);
     },
   };
 }
