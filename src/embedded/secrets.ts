@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Config } from "../config.ts";
 import { newSecret } from "../context/crypto.ts";
+import { isSystemError } from "./system-error.ts";
 
 /** What the installation keeps to itself. */
 export interface Secrets {
@@ -23,12 +24,23 @@ function readOrMake(dataDir: string, name: string): string {
   const file = path.join(dataDir, name);
   if (!existsSync(file)) {
     mkdirSync(dataDir, { recursive: true, mode: 0o711 });
-    // Written aside and renamed, so that a start that is killed here leaves no half-written secret.
-    writeFileSync(`${file}.new`, `${newSecret()}\n`, { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    keepIfFirst(file, `${newSecret()}\n`);
   }
   chmodSync(file, 0o600);
   const secret = readFileSync(file, "utf8").trim();
   if (secret === "") throw new Error(`${file} is empty. Put its content back, or remove it to have a new secret made.`);
   return secret;
+}
+
+/** A link comes into being whole or not at all, and never takes another one's place: of two first starts at once, both read the same secret. */
+function keepIfFirst(file: string, content: string): void {
+  const aside = `${file}.${process.pid}`;
+  writeFileSync(aside, content, { mode: 0o600 });
+  try {
+    linkSync(aside, file);
+  } catch (error) {
+    if (!isSystemError(error, "EEXIST")) throw error;
+  } finally {
+    rmSync(aside, { force: true });
+  }
 }
