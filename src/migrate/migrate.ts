@@ -89,8 +89,17 @@ export async function draft(ownerUrl: string, name: string, folder = migrationsF
   const time = new Date().toISOString().replace(/\D/g, "").slice(0, 14);
   const step = path.join(folder, `${time}_${name}`);
   mkdirSync(step);
-  writeFileSync(path.join(step, "migration.sql"), [...STEP_HEADER, ...differences].join("\n") + "\n");
+  writeFileSync(
+    path.join(step, "migration.sql"),
+    [...STEP_HEADER, ...differences, ...wallsFor(differences)].join("\n") + "\n",
+  );
   return step;
+}
+
+/** A table that belongs to a tenant is not finished before its walls stand; nothing in the models could say so. */
+function wallsFor(differences: readonly string[]): string[] {
+  const made = [...differences.join("\n").matchAll(/^CREATE TABLE "(\w+)"/gm)].flatMap(([, table]) => table ?? []);
+  return made.map((table) => `\nSELECT atrium.raise_walls('${table}');`);
 }
 
 const STEP_HEADER = [

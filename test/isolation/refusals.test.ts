@@ -12,7 +12,7 @@ describe("the scoped client refuses", () => {
   const key = { id: ID };
   const cases: readonly (readonly [what: string, model: string | undefined, operation: string, args: unknown])[] = [
     ["the model of tenants", "Tenant", "findMany", {}],
-    ["a model that it does not know", "Note", "findMany", {}],
+    ["a model that it does not know", "Stranger", "findMany", {}],
     ["raw SQL", undefined, "$queryRaw", {}],
     ["raw SQL that was typed", undefined, "$queryRawTyped", {}],
     ["an operation that it does not know", "Session", "findRaw", {}],

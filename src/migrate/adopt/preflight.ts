@@ -1,9 +1,12 @@
 import type pg from "pg";
+import { tenantTables } from "../../context/tenant-scope.ts";
 import type { Subject } from "./ledger.ts";
 import { AdoptError } from "./report.ts";
+import { V2_SHAPES } from "./shapes.ts";
 
 // Made by the steps, and not there in any release of the predecessor.
-const NEW_TABLES = ["tasks", "audit_events", "idempotency_keys"];
+const PREDECESSORS = ["tenants", "users", "api_keys", ...Object.keys(V2_SHAPES)];
+const NEW_TABLES = tenantTables().filter((table) => !PREDECESSORS.includes(table));
 
 /**
  * Looks for what would stop the adoption half-way, before anything is changed.
