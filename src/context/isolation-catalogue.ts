@@ -5,17 +5,26 @@ import type { CatalogueCheck } from "./isolation-tables.ts";
 
 // What may see more than one tenant. Adding to this list is a reviewed decision; docs/security.md tells of each.
 const SECURITY_DEFINER = [
+  "atrium.add_token_key(text, jsonb, text, timestamptz)",
   "atrium.all_tenants()",
   "atrium.create_canary()",
   "atrium.create_tenant(text, text, text, text, jsonb)",
   "atrium.default_tenant_id()",
   "atrium.delete_canary(uuid)",
   "atrium.find_api_key(text)",
+  "atrium.find_identity_providers(text)",
   "atrium.keep_api_key_directory()",
+  "atrium.keep_identity_provider_directory()",
+  "atrium.keep_mail_directory()",
+  "atrium.remove_token_keys(timestamptz)",
+  "atrium.tenants_with_mail()",
+  "atrium.token_keys()",
   "atrium.update_tenant(uuid, jsonb)",
 ];
 // Tables without a tenant, with the rights that the gateway may have on them. Adding to this list is a reviewed decision.
 const WITHOUT_TENANT = ["tenants", "_prisma_migrations"];
+// Tables that are no tenant's and outside of schema public: counts by hashed keys.
+const OUTSIDE_PUBLIC = ["atrium.rate_limits"];
 const DANGEROUS_ROLES = ["pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"];
 
 const quoted = (words: readonly string[]): string => words.map((word) => `'${word}'`).join(", ");
@@ -115,6 +124,7 @@ export const GLOBAL_CHECKS: readonly CatalogueCheck[] = [
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('public', 'pg_catalog', 'information_schema') AND n.nspname !~ '^pg_t(emp|oast)'
           AND has_schema_privilege(session_user, n.oid, 'USAGE') AND ${MAY_REACH} AND ${NOT_OF_AN_EXTENSION("pg_class", "c")}
+          AND c.oid NOT IN (SELECT to_regclass(name) FROM unnest(ARRAY[${quoted(OUTSIDE_PUBLIC)}]) AS name WHERE to_regclass(name) IS NOT NULL)
       ) AS problem`,
   },
   {

@@ -14,7 +14,12 @@ const GLOBALLY_UNIQUE = ["uq_api_keys_key_hash"];
 const TRIGGER_FUNCTIONS = [
   "refuse_tenant_change",
   "keep_api_key_directory",
+  "keep_identity_provider_directory",
+  "keep_lower_email",
+  "keep_mail_directory",
+  "keep_owner",
   "tell_of_revocation",
+  "tell_of_tenant",
   "complete_integration",
   "old_client_tenant", // gives clients of the predecessor the default tenant; never the gateway
 ];

@@ -5,6 +5,8 @@ const SET_NULL_ON_USER: readonly { table: string; constraint: string }[] = [
   { table: "files", constraint: "fk_files_user_id" },
   { table: "integrations", constraint: "fk_integrations_user_id_users" },
   { table: "memory_long", constraint: "fk_memory_long_user_id" },
+  { table: "notifications", constraint: "fk_notifications_user_id" },
+  { table: "tasks", constraint: "fk_tasks_user_id" },
 ];
 
 /**

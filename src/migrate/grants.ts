@@ -15,6 +15,11 @@ const FUNCTIONS = [
   "atrium.update_tenant(uuid, jsonb)",
   "atrium.create_canary()",
   "atrium.delete_canary(uuid)",
+  "atrium.tenants_with_mail()",
+  "atrium.find_identity_providers(text)",
+  "atrium.token_keys()",
+  "atrium.add_token_key(text, jsonb, text, timestamptz)",
+  "atrium.remove_token_keys(timestamptz)",
 ];
 
 /**
@@ -55,6 +60,8 @@ export async function grantGateway(owner: pg.Client, gatewayRole: string): Promi
     [
       ...statements,
       `GRANT USAGE ON SCHEMA public, atrium TO ${role}`,
+      // Counters by hashed keys; some limits come before a tenant is known.
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON atrium.rate_limits TO ${role}`,
       `GRANT EXECUTE ON FUNCTION ${FUNCTIONS.join(", ")} TO ${role}`,
     ].join(";\n"),
   );

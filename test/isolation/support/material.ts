@@ -93,12 +93,23 @@ export const MATERIAL: Readonly<Record<string, Material>> = {
     naturalKey: [],
   },
   Notification: {
-    row: ({ canary, ids }) => ({ sessionId: ids["Session"], type: "todo", urgency: "low", content: { canary } }),
+    row: ({ canary, ids }) => ({
+      userId: ids["User"],
+      sessionId: ids["Session"],
+      type: "todo",
+      urgency: "low",
+      content: { canary },
+    }),
     change: { read: true },
     naturalKey: [],
   },
   Task: {
-    row: ({ canary, ids }) => ({ sessionId: ids["Session"], type: "index", payload: { canary } }),
+    row: ({ canary, ids }) => ({
+      userId: ids["User"],
+      sessionId: ids["Session"],
+      type: "index",
+      payload: { canary },
+    }),
     change: { status: "taken" },
     naturalKey: [],
   },
@@ -116,6 +127,72 @@ export const MATERIAL: Readonly<Record<string, Material>> = {
     }),
     change: { operation: "taken" },
     naturalKey: ["operation", "keyHash"],
+  },
+  SignIn: {
+    row: ({ canary, ids }) => ({ userId: ids["User"], method: "password", ip: canary, expiresAt: later }),
+    change: { endReason: "taken" },
+    naturalKey: [],
+  },
+  RefreshToken: {
+    row: ({ canary, ids }, mark) => ({
+      signInId: ids["SignIn"],
+      tokenHash: `${mark} ${canary}`.padEnd(64, "0"),
+      expiresAt: later,
+    }),
+    change: { usedAt: at },
+    naturalKey: ["tokenHash"],
+  },
+  OneTimeToken: {
+    row: ({ canary, ids }, mark) => ({
+      userId: ids["User"],
+      purpose: "reset",
+      tokenHash: `${mark} ${canary}`.padEnd(64, "0"),
+      data: { canary },
+      expiresAt: later,
+    }),
+    change: { purpose: "taken" },
+    naturalKey: ["tokenHash"],
+  },
+  Mail: {
+    row: ({ canary, ids }) => ({ userId: ids["User"], kind: "invitation", email: `${canary}@example.org` }),
+    change: { kind: "taken" },
+    naturalKey: [],
+  },
+  IdentityProvider: {
+    row: ({ canary }, mark) => ({
+      name: canary,
+      issuer: `https://${canary}.example`,
+      clientId: mark,
+      clientSecretSealed: canary,
+      audience: canary,
+    }),
+    change: { name: "taken" },
+    naturalKey: ["issuer", "clientId"],
+  },
+  OutsideIdentity: {
+    row: ({ canary, ids }, mark) => ({ userId: ids["User"], issuer: `https://${canary}.example`, subject: mark }),
+    change: { subject: "taken" },
+    naturalKey: ["issuer", "subject"],
+  },
+  UsageCount: {
+    row: (_owner, mark) => ({
+      metric: "requests",
+      hour: mark === "seed" ? at : later,
+      value: 42,
+    }),
+    change: { value: 0 },
+    naturalKey: ["metric", "hour"],
+  },
+  OpenAccess: {
+    row: ({ canary }, mark) => ({
+      client: `${mark} ${canary}`,
+      via: "default",
+      requests: 42,
+      firstSeenAt: at,
+      lastSeenAt: at,
+    }),
+    change: { requests: 0 },
+    naturalKey: ["client", "via"],
   },
 };
 

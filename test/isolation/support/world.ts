@@ -28,6 +28,8 @@ export function worldIn(superuser: pg.Client): World {
       "SET session_replication_role = replica",
       ...tables.map((table) => `DELETE FROM ${table}`),
       "DELETE FROM atrium.api_key_directory",
+      "DELETE FROM atrium.mail_directory",
+      "DELETE FROM atrium.identity_provider_directory",
       "DELETE FROM tenants WHERE schema_name <> 'tenant_default'",
       insertTenant(ATTACKER),
       insertTenant(VICTIM),
