@@ -15,6 +15,7 @@ export interface AppOptions {
   readonly config: Config;
   readonly gatewayUrl: string;
   readonly platformAdminKey: string;
+  readonly masterKey: string;
   readonly log?: Logger;
   readonly clock?: Clock;
   /** A key of a sample tenant, filled in at /playground for somebody at this machine. */
@@ -47,6 +48,7 @@ export async function openApp(options: AppOptions): Promise<App> {
       expectedMigration: expectedMigration(),
       sampleKey: options.sampleKey,
     });
+    context.setPublicUrl(server.url);
     return {
       url: server.url,
       context,
@@ -71,6 +73,10 @@ export function openContext(options: AppOptions, onResolved: AppContext["onResol
     preparedStatements: config.preparedStatements,
     expectedMigration: expectedMigration(),
     platformAdminKey: options.platformAdminKey,
+    masterKey: options.masterKey,
+    tokenIssuer: config.tokenIssuer ?? config.publicUrl ?? "atrium",
+    tokenAudience: config.tokenAudience,
+    publicUrl: config.publicUrl,
     defaultTenant: config.defaultTenant,
     trustTenantHeader: config.trustTenantHeader,
     log: options.log ?? openLog(config),

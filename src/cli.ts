@@ -52,9 +52,9 @@ function onContext(
 ): Command["run"] {
   return async (args, { config, print }) => {
     const database = await joinDatabase(config, print);
-    const { platformAdminKey } = readOrMakeSecrets(config);
+    const secrets = readOrMakeSecrets(config);
     const log = openLog({ logLevel: "error" });
-    const app = openContext({ config, gatewayUrl: database.gatewayUrl, log, platformAdminKey });
+    const app = openContext({ config, gatewayUrl: database.gatewayUrl, log, ...secrets });
     try {
       return await command(args, app, print);
     } finally {

@@ -18,7 +18,72 @@ const wholeNumber = (min: number, max: number) =>
     .regex(/^\d+$/, "is not a whole number")
     .transform(Number)
     .refine((value) => value >= min && value <= max, `is not between ${min} and ${max}`);
+const webAddress = z
+  .string()
+  .regex(/^https?:\/\/[^/]+/, "is not an http:// or https:// address")
+  .transform((value) => value.replace(/\/+$/, ""));
+const list = z
+  .string()
+  .default("")
+  .transform((value) =>
+    value
+      .split(",")
+      .map((entry) => entry.trim())
+      .filter(Boolean),
+  );
 const switchedOffInProduction = (production: boolean) => onOff.default(!production);
+
+const claims = z
+  .strictObject({
+    /** Whose word for a tenant is its id here. */
+    tenant: z.string().min(1),
+    user: z.string().min(1),
+    email: z.string().min(1),
+    emailVerified: z.string().min(1),
+    name: z.string().min(1),
+    role: z.string().min(1),
+  })
+  .partial();
+
+const trustedIssuer = z
+  .strictObject({
+    /** As it stands in the tokens' `iss`; its metadata are at /.well-known/openid-configuration below it. */
+    issuer: z.url(),
+    /** What an access token must be meant for. */
+    audience: z.string().min(1),
+    /** For sign-in in the browser; access tokens alone need neither. */
+    clientId: z.string().min(1).optional(),
+    clientSecret: z.string().min(1).optional(),
+    name: z.string().min(1).optional(),
+    /** The tenants it may speak for: ids, or "*" for every one. */
+    tenants: z.union([z.literal("*"), z.array(z.uuid().transform((id) => id.toLowerCase())).min(1)]),
+    claims: claims.default({}),
+    /** The issuer's word for a role, and ours. */
+    roles: z.record(z.string(), z.enum(["owner", "admin", "user", "viewer"])).default({}),
+    /** What becomes of people whom the tenant does not know: refused, linked by a verified address, or added. */
+    unknownPeople: z.enum(["refuse", "link", "create"]).default("refuse"),
+    defaultRole: z.enum(["admin", "user", "viewer"]).default("user"),
+    /** Addresses outside of these domains are refused; an empty list restricts nothing. */
+    emailDomains: z.array(z.string().min(1)).default([]),
+  })
+  .readonly();
+
+/** An identity provider that the whole installation trusts, as OIDC_ISSUERS names it. */
+export type TrustedIssuer = z.infer<typeof trustedIssuer>;
+
+/** OIDC_ISSUERS: a JSON list of issuers. */
+const trustedIssuers = z
+  .string()
+  .transform((text, context) => {
+    try {
+      const parsed: unknown = JSON.parse(text);
+      return parsed;
+    } catch {
+      context.addIssue({ code: "custom", message: "is not JSON" });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.array(trustedIssuer));
 
 function settingsOf(production: boolean) {
   return z.object({
@@ -38,15 +103,25 @@ function settingsOf(production: boolean) {
     TRUST_TENANT_HEADER: switchedOffInProduction(production),
     SAMPLE_DATA: switchedOffInProduction(production),
     INTROSPECTION: z.enum(["on", "members", "off"]).default(production ? "members" : "on"),
-    CORS_ORIGINS: z
+    CORS_ORIGINS: list,
+    TRUSTED_PROXIES: list,
+    PUBLIC_URL: webAddress.optional(),
+    SMTP_URL: z
       .string()
-      .default("")
-      .transform((value) =>
-        value
-          .split(",")
-          .map((origin) => origin.trim())
-          .filter(Boolean),
-      ),
+      .regex(/^smtps?:\/\/[^/]+/, "is not an smtp:// or smtps:// address")
+      .optional(),
+    MAIL_FROM: z.string().min(3).default("Atrium <no-reply@localhost>"),
+    TOKEN_ISSUER: z.string().min(1).optional(),
+    TOKEN_AUDIENCE: z.string().min(1).default("atrium"),
+    OIDC_ISSUERS: trustedIssuers.default([]),
+    REDIS_URL: z
+      .string()
+      .regex(/^rediss?:\/\/[^/]+/, "is not a redis:// or rediss:// address")
+      .optional(),
+    RATE_LIMIT_FAILURE: z.enum(["open", "closed"]).default("open"),
+    ALLOW_PRIVATE_ADDRESSES: switchedOffInProduction(production),
+    OPEN_ACCESS_DEPRECATED: onOff.default(false),
+    METRICS_TENANTS: onOff.default(false),
     LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
   });
 }
@@ -70,6 +145,28 @@ export interface Config {
   readonly sampleData: boolean;
   readonly introspection: "on" | "members" | "off";
   readonly corsOrigins: readonly string[];
+  /** Addresses, or ranges of them, whose word about the caller's address (X-Forwarded-For) is taken. */
+  readonly trustedProxies: readonly string[];
+  /** Where browsers reach the gateway; undefined means: where it listens. Without a slash at its end. */
+  readonly publicUrl: string | undefined;
+  /** Undefined means: mail is written to the folder outbox in the data folder. */
+  readonly smtpUrl: string | undefined;
+  readonly mailFrom: string;
+  /** `iss` of the gateway's own tokens; undefined means: publicUrl, or "atrium" without one. */
+  readonly tokenIssuer: string | undefined;
+  readonly tokenAudience: string;
+  /** Identity providers that the whole installation trusts. */
+  readonly oidcIssuers: readonly TrustedIssuer[];
+  /** Undefined means: limits are counted in PostgreSQL. */
+  readonly redisUrl: string | undefined;
+  /** Whether requests pass or are refused while limits cannot be counted. */
+  readonly rateLimitFailure: "open" | "closed";
+  /** Whether addresses that tenants name may lie in private networks. */
+  readonly allowPrivateAddresses: boolean;
+  /** Whether requests without a credential are told that this way will end. */
+  readonly openAccessDeprecated: boolean;
+  /** Whether /metrics names tenants. */
+  readonly metricsTenants: boolean;
   readonly logLevel: "debug" | "info" | "warn" | "error" | "silent";
 }
 
@@ -129,6 +226,18 @@ export function readConfig(environment: Environment): Config {
     sampleData: settings.SAMPLE_DATA,
     introspection: settings.INTROSPECTION,
     corsOrigins: settings.CORS_ORIGINS,
+    trustedProxies: settings.TRUSTED_PROXIES,
+    publicUrl: settings.PUBLIC_URL,
+    smtpUrl: settings.SMTP_URL,
+    mailFrom: settings.MAIL_FROM,
+    tokenIssuer: settings.TOKEN_ISSUER,
+    tokenAudience: settings.TOKEN_AUDIENCE,
+    oidcIssuers: settings.OIDC_ISSUERS,
+    redisUrl: settings.REDIS_URL,
+    rateLimitFailure: settings.RATE_LIMIT_FAILURE,
+    allowPrivateAddresses: settings.ALLOW_PRIVATE_ADDRESSES,
+    openAccessDeprecated: settings.OPEN_ACCESS_DEPRECATED,
+    metricsTenants: settings.METRICS_TENANTS,
     logLevel: settings.LOG_LEVEL,
   });
 }

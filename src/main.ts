@@ -60,7 +60,7 @@ async function start(config: Config, interruption: AbortSignal): Promise<Running
     if (applied.length > 0) say(`Applied ${applied.length} migrations`);
     interruption.throwIfAborted();
     const secrets = readOrMakeSecrets(config);
-    const options = { config, gatewayUrl: database.gatewayUrl, platformAdminKey: secrets.platformAdminKey };
+    const options = { config, gatewayUrl: database.gatewayUrl, ...secrets };
     const samples = config.sampleData ? await prepareSamples(options, config.dataDir) : [];
     interruption.throwIfAborted();
     const app = await openApp({ ...options, sampleKey: samples[0]?.key });

@@ -1,15 +1,21 @@
 import type pg from "pg";
+import { AppError } from "../errors.ts";
+import type { Accounts } from "./accounts.ts";
+import type { OutsideTokens } from "./authenticate.ts";
 import { openCrossTenant } from "./cross-tenant.ts";
 import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
+import { openSealing } from "./crypto.ts";
 import { openIsolation } from "./isolation-probe.ts";
 import type { Logger } from "./log.ts";
 import { openPool } from "./prisma.ts";
+import { openRateLimits } from "./rate-limits.ts";
 import type { ResolutionParts } from "./request.ts";
 import { listenForRevocations } from "./revocations.ts";
 import { openTenantClients } from "./tenant-client.ts";
 import type { TenantClients, WallSwitches } from "./tenant-client.ts";
 import type { StatementCounter } from "./tenant-pool.ts";
 import type { Clock } from "./tenant-context.ts";
+import { openTokens } from "./tokens.ts";
 
 export interface AppContextOptions {
   readonly gatewayUrl: string;
@@ -18,6 +24,11 @@ export interface AppContextOptions {
   /** The last migration of this version, which the database must have. */
   readonly expectedMigration: string;
   readonly platformAdminKey: string;
+  readonly masterKey: string;
+  readonly tokenIssuer: string;
+  readonly tokenAudience: string;
+  /** Undefined means: where the server listens, which it tells by `setPublicUrl`. */
+  readonly publicUrl: string | undefined;
   readonly defaultTenant: boolean;
   readonly trustTenantHeader: boolean;
   readonly log: Logger;
@@ -34,6 +45,8 @@ export interface AppContext extends ResolutionParts {
   readonly crossTenant: CrossTenant;
   readonly log: Logger;
   readonly statements: StatementCounter;
+  /** Where the server listens, for what names no public address. */
+  readonly setPublicUrl: (url: string) => void;
   /** Waits for what runs on behind answered requests, then closes every connection. */
   readonly close: () => Promise<void>;
 }
@@ -70,6 +83,26 @@ export function openAppContext(options: AppContextOptions): AppContext {
     background.add(work);
   }
 
+  let listensAt = "http://localhost";
+  const sealing = openSealing(options.masterKey);
+  const accounts: Accounts & { readonly outside: OutsideTokens } = {
+    sealing,
+    limits: openRateLimits(pool),
+    tokens: openTokens({
+      crossTenant,
+      sealing,
+      issuer: options.tokenIssuer,
+      audience: options.tokenAudience,
+      now: clock.now,
+    }),
+    outside: {
+      read: async () => {
+        throw new AppError("UNAUTHENTICATED", "The token's issuer is not trusted");
+      },
+    },
+    publicUrl: () => options.publicUrl ?? listensAt,
+  };
+
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
     await withinClosing(Promise.all(background));
@@ -87,6 +120,8 @@ export function openAppContext(options: AppContextOptions): AppContext {
     crossTenant,
     statements,
     clients,
+    accounts,
+    setPublicUrl: (url) => (listensAt = url),
     isolation: openIsolation({ pool, clients, crossTenant, expectedMigration: options.expectedMigration }),
     platformAdminKey: options.platformAdminKey,
     defaultTenant: options.defaultTenant,

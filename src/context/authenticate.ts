@@ -1,7 +1,9 @@
 import { AppError } from "../errors.ts";
 import { isWellFormedKey, looksLikeKey, safeEqual, sha256 } from "./crypto.ts";
 import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
+import type { UserRole } from "./permissions.ts";
 import type { Clock } from "./tenant-context.ts";
+import type { Tokens } from "./tokens.ts";
 
 const LAST_USED_EVERY_MS = 60_000; // isolation.md §4: last used is noted at most once a minute
 
@@ -12,14 +14,36 @@ export interface CredentialHeaders {
   readonly authorization: readonly string[];
 }
 
+/** A person whose token was read, and who may act. */
+export interface Person {
+  readonly tenantId: string;
+  readonly userId: string;
+  readonly role: UserRole;
+  /** Undefined for the token of an outside provider. */
+  readonly signInId: string | undefined;
+}
+
 /** Who presents a credential, before a tenant is chosen. */
 export type Principal =
-  { readonly kind: "none" } | { readonly kind: "platform" } | { readonly kind: "apiKey"; readonly key: KeyRecord };
+  | { readonly kind: "none" }
+  | { readonly kind: "platform" }
+  | { readonly kind: "apiKey"; readonly key: KeyRecord }
+  | { readonly kind: "person"; readonly person: Person };
+
+/** Reads access tokens that were not issued here. */
+export interface OutsideTokens {
+  /**
+   * @param selected the tenant that the header names: it chooses where an issuer speaks for several, and grants nothing.
+   * @throws UNAUTHENTICATED for whatever no trusted issuer vouches for; TENANT_REQUIRED where several tenants could be meant.
+   */
+  readonly read: (text: string, selected: string | undefined) => Promise<Person>;
+}
 
 export interface AuthenticationParts {
   readonly crossTenant: CrossTenant;
   readonly platformAdminKey: string;
   readonly clock: Clock;
+  readonly accounts: { readonly tokens: Tokens; readonly outside: OutsideTokens };
   /** Told of a key's use; notes it without keeping the request waiting. */
   readonly onKeyUse: (key: KeyRecord, at: Date) => void;
 }
@@ -32,12 +56,14 @@ export interface AuthenticationParts {
 export async function authenticate(parts: AuthenticationParts, headers: CredentialHeaders): Promise<Principal> {
   const texts = [single(headers.apiKey, "X-API-Key"), bearer(single(headers.authorization, "Authorization"))];
   const given = texts.filter((text) => text !== undefined);
-  const principals = await Promise.all(given.map((text) => recognise(parts, text)));
+  const selected = headers.tenantId[0]?.toLowerCase();
+  const principals = await Promise.all(given.map((text) => recognise(parts, text, selected)));
   const [first, second] = principals;
   if (!first) return { kind: "none" };
   if (second && !isSame(first, second))
     throw new AppError("TENANT_MISMATCH", "The credentials belong to different tenants");
-  return first;
+  // A person beside a key acts as the person: that is the one whose rights and traces count.
+  return second?.kind === "person" ? second : first;
 }
 
 function single(values: readonly string[], header: string): string | undefined {
@@ -52,8 +78,9 @@ function bearer(authorization: string | undefined): string | undefined {
   return match[1];
 }
 
-async function recognise(parts: AuthenticationParts, text: string): Promise<Principal> {
+async function recognise(parts: AuthenticationParts, text: string, selected: string | undefined): Promise<Principal> {
   if (safeEqual(text, parts.platformAdminKey)) return { kind: "platform" };
+  if (looksLikeToken(text)) return { kind: "person", person: await readToken(parts, text, selected) };
   if (!looksLikeKey(text)) throw new AppError("UNAUTHENTICATED", "The credential is not known");
   const hash = sha256(text);
   const key = isWellFormedKey(text) ? await parts.crossTenant.keyByHash(hash) : null;
@@ -66,8 +93,36 @@ async function recognise(parts: AuthenticationParts, text: string): Promise<Prin
   return { kind: "apiKey", key };
 }
 
+/** Whoever the token speaks for, if they still may act: the sign-in, the person and the role are looked at each time, cached for seconds. */
+async function readToken(parts: AuthenticationParts, text: string, selected: string | undefined): Promise<Person> {
+  const { tokens, outside } = parts.accounts;
+  if (!tokens.claimsToBeOurs(text)) return outside.read(text, selected);
+  const { tenantId, userId, signInId } = await tokens.read(text);
+  const found = await parts.crossTenant.signIn(tenantId, signInId);
+  const isOver = !found || found.endedAt !== null || found.expiresAt <= parts.clock.now();
+  if (isOver || !found.person.active || found.person.userId !== userId)
+    throw new AppError("UNAUTHENTICATED", "The sign-in is over");
+  return { tenantId, userId, signInId, role: found.person.role };
+}
+
+/** Three parts of base64url: whatever else it is, it is meant as a JWT. */
+function looksLikeToken(text: string): boolean {
+  return /^[\w-]+\.[\w-]+\.[\w-]*$/.test(text);
+}
+
 function isSame(left: Principal, right: Principal): boolean {
-  return left.kind === "apiKey" && right.kind === "apiKey"
-    ? left.key.tenantId === right.key.tenantId
-    : left.kind === right.kind;
+  const [first, second] = [left, right].map(tenantOf);
+  return first === second && (left.kind === "platform") === (right.kind === "platform");
+}
+
+function tenantOf(principal: Principal): string | undefined {
+  switch (principal.kind) {
+    case "apiKey":
+      return principal.key.tenantId;
+    case "person":
+      return principal.person.tenantId;
+    case "none":
+    case "platform":
+      return undefined;
+  }
 }

@@ -21,14 +21,140 @@ export type Scope = (typeof SCOPES)[keyof typeof SCOPES];
 
 export const ALL_SCOPES: readonly Scope[] = Object.values(SCOPES);
 
+/** What a person may do in the tenant. The GraphQL name is the key, the stored word the value. */
+export const USER_ROLES = { OWNER: "owner", ADMIN: "admin", USER: "user", VIEWER: "viewer" } as const;
+export type UserRole = (typeof USER_ROLES)[keyof typeof USER_ROLES];
+
+const ADMINISTRATION: readonly Scope[] = [SCOPES.USERS_ADMIN, SCOPES.TENANT_ADMIN];
+
+/** What each role may do. OWNER is beyond ADMIN by the operations below that only an owner may use. */
+export const ROLE_SCOPES: Readonly<Record<UserRole, readonly Scope[]>> = {
+  owner: ALL_SCOPES,
+  admin: ALL_SCOPES,
+  user: ALL_SCOPES.filter((scope) => !ADMINISTRATION.includes(scope)),
+  viewer: ALL_SCOPES.filter((scope) => scope.endsWith("_read")),
+};
+
 /** What a request without a credential may do where such requests are let in: what the predecessor allowed everybody, less administration. */
-export const ANONYMOUS_SCOPES: readonly Scope[] = ALL_SCOPES.filter(
-  (scope) => scope !== "users_admin" && scope !== "tenant_admin",
-);
+export const ANONYMOUS_SCOPES: readonly Scope[] = ROLE_SCOPES.user;
+
+/** What an operation of the API asks of whoever calls it. */
+export type Need =
+  /** A scope: of a key, or of a person's role. */
+  | { readonly kind: "scope"; readonly scope: Scope }
+  /** An owner of the tenant in person, or the platform's administrator. */
+  | { readonly kind: "owner" }
+  /** A person who is signed in. */
+  | { readonly kind: "person" }
+  /** The platform's administrator. */
+  | { readonly kind: "platform" }
+  /** A tenant, by whatever credential; what is shown below needs scopes of its own. */
+  | { readonly kind: "tenant" }
+  /** Nothing: it is how one gets a credential. The tenant is named by the header, or by a token in the arguments. */
+  | { readonly kind: "door" };
+
+const needs = (scope: Scope): Need => ({ kind: "scope", scope });
+const OWNER: Need = { kind: "owner" };
+const PERSON: Need = { kind: "person" };
+const PLATFORM: Need = { kind: "platform" };
+const TENANT: Need = { kind: "tenant" };
+const DOOR: Need = { kind: "door" };
+
+/**
+ * Who may use what. Services enforce it; a test walks every operation for every role and scope and holds both against each other, and the
+ * schema prints it. An operation that is missing here fails the build.
+ */
+export const OPERATIONS: Readonly<Record<string, Need>> = {
+  "Query.health": TENANT,
+  "Query.node": TENANT,
+  "Query.nodes": TENANT,
+  "Query.tenant": TENANT,
+  "Query.tenantContext": TENANT,
+  "Query.viewer": TENANT,
+
+  "Query.session": needs(SCOPES.SESSIONS_READ),
+  "Query.sessions": needs(SCOPES.SESSIONS_READ),
+  "Query.message": needs(SCOPES.SESSIONS_READ),
+  "Query.task": needs(SCOPES.SESSIONS_READ),
+  "Query.tasks": needs(SCOPES.SESSIONS_READ),
+  "Mutation.createSession": needs(SCOPES.SESSIONS_WRITE),
+  "Mutation.updateSession": needs(SCOPES.SESSIONS_WRITE),
+  "Mutation.archiveSession": needs(SCOPES.SESSIONS_WRITE),
+  "Mutation.restoreSession": needs(SCOPES.SESSIONS_WRITE),
+  "Mutation.deleteSession": needs(SCOPES.SESSIONS_WRITE),
+  "Mutation.createMessage": needs(SCOPES.SESSIONS_WRITE),
+
+  "Query.file": needs(SCOPES.FILES_READ),
+  "Query.files": needs(SCOPES.FILES_READ),
+  "Mutation.deleteFile": needs(SCOPES.FILES_WRITE),
+
+  "Query.longTermMemory": needs(SCOPES.MEMORY_READ),
+  "Query.longTermMemories": needs(SCOPES.MEMORY_READ),
+  "Mutation.remember": needs(SCOPES.MEMORY_WRITE),
+  "Mutation.updateMemory": needs(SCOPES.MEMORY_WRITE),
+  "Mutation.forget": needs(SCOPES.MEMORY_WRITE),
+  "Mutation.setShortTermMemory": needs(SCOPES.MEMORY_WRITE),
+  "Mutation.clearShortTermMemory": needs(SCOPES.MEMORY_WRITE),
+
+  "Query.notification": needs(SCOPES.NOTIFICATIONS_READ),
+  "Query.notifications": needs(SCOPES.NOTIFICATIONS_READ),
+  "Query.unreadNotificationCount": needs(SCOPES.NOTIFICATIONS_READ),
+  "Mutation.markNotificationRead": needs(SCOPES.NOTIFICATIONS_WRITE),
+  "Mutation.markAllNotificationsRead": needs(SCOPES.NOTIFICATIONS_WRITE),
+  "Mutation.deleteNotifications": needs(SCOPES.NOTIFICATIONS_WRITE),
+
+  "Query.integration": needs(SCOPES.INTEGRATIONS_READ),
+  "Query.integrations": needs(SCOPES.INTEGRATIONS_READ),
+  "Mutation.updateIntegration": needs(SCOPES.INTEGRATIONS_WRITE),
+  "Mutation.deleteIntegration": needs(SCOPES.INTEGRATIONS_WRITE),
+
+  "Mutation.login": DOOR,
+  "Mutation.refreshToken": DOOR,
+  "Mutation.verifyEmail": DOOR,
+  "Mutation.requestPasswordReset": DOOR,
+  "Mutation.confirmPasswordReset": DOOR,
+  "Mutation.completeSignIn": DOOR,
+  "Mutation.logout": PERSON,
+  "Mutation.changePassword": PERSON,
+  "Mutation.updateProfile": PERSON,
+
+  "Query.user": needs(SCOPES.USERS_ADMIN),
+  "Query.users": needs(SCOPES.USERS_ADMIN),
+  "Mutation.createUser": needs(SCOPES.USERS_ADMIN),
+  "Mutation.updateUser": needs(SCOPES.USERS_ADMIN),
+  "Mutation.resendInvitation": needs(SCOPES.USERS_ADMIN),
+
+  "Query.apiKeys": needs(SCOPES.TENANT_ADMIN),
+  "Mutation.createApiKey": needs(SCOPES.TENANT_ADMIN),
+  "Mutation.rotateApiKey": needs(SCOPES.TENANT_ADMIN),
+  "Mutation.revokeApiKey": needs(SCOPES.TENANT_ADMIN),
+  "Query.auditEvents": needs(SCOPES.TENANT_ADMIN),
+  "Query.isolationReport": needs(SCOPES.TENANT_ADMIN),
+  "Query.openAccess": needs(SCOPES.TENANT_ADMIN),
+  "Query.usage": needs(SCOPES.TENANT_ADMIN),
+
+  "Query.identityProviders": OWNER,
+  "Mutation.createIdentityProvider": OWNER,
+  "Mutation.updateIdentityProvider": OWNER,
+  "Mutation.deleteIdentityProvider": OWNER,
+
+  "Query.tenants": PLATFORM,
+  "Query.tenantById": PLATFORM,
+  "Mutation.createTenant": PLATFORM,
+  "Mutation.updateTenant": PLATFORM,
+};
 
 /** Who acts. */
 export type Actor =
   | { readonly kind: "apiKey"; readonly apiKeyId: string; readonly scopes: ReadonlySet<Scope> }
+  | {
+      readonly kind: "person";
+      readonly userId: string;
+      readonly role: UserRole;
+      /** Undefined where an outside provider's token speaks, which has no sign-in here. */
+      readonly signInId: string | undefined;
+      readonly scopes: ReadonlySet<Scope>;
+    }
   | { readonly kind: "platform"; readonly scopes: ReadonlySet<Scope> }
   | { readonly kind: "anonymous"; readonly scopes: ReadonlySet<Scope> }
   | { readonly kind: "system"; readonly task: string; readonly scopes: ReadonlySet<Scope> };
@@ -38,6 +164,8 @@ export function actorName(actor: Actor): string {
   switch (actor.kind) {
     case "apiKey":
       return `api_key:${actor.apiKeyId}`;
+    case "person":
+      return `user:${actor.userId}`;
     case "platform":
       return "platform";
     case "anonymous":
@@ -50,6 +178,33 @@ export function actorName(actor: Actor): string {
 /** @throws FORBIDDEN unless the actor has the scope. Called at the top of every service function, so that every edge is covered. */
 export function requireScope(ctx: { readonly actor: Actor }, scope: Scope): void {
   if (!ctx.actor.scopes.has(scope)) throw new AppError("FORBIDDEN", `This needs the scope ${scope.toUpperCase()}`);
+}
+
+/** @throws FORBIDDEN unless a person acts who is signed in. @returns that person. */
+export function requirePerson(ctx: { readonly actor: Actor }): Extract<Actor, { kind: "person" }> {
+  if (ctx.actor.kind !== "person") throw new AppError("FORBIDDEN", "This needs a person who is signed in");
+  return ctx.actor;
+}
+
+/** @throws FORBIDDEN unless an owner of the tenant acts in person, or the platform's administrator. */
+export function requireOwner(ctx: { readonly actor: Actor }): void {
+  const { actor } = ctx;
+  const isOwner = actor.kind === "platform" || (actor.kind === "person" && actor.role === USER_ROLES.OWNER);
+  if (!isOwner) throw new AppError("FORBIDDEN", "This needs an owner of the tenant");
+}
+
+/**
+ * Which rows with an owner the actor may see and change, as a condition: a USER or VIEWER their own and those that have no owner, which
+ * belong to the tenant; everybody else all of them. isolation.md §4. Lists and look-ups put it beside their other conditions.
+ */
+export function ownRows({ actor }: { readonly actor: Actor }): { OR?: { userId: string | null }[] } {
+  const isRestricted = actor.kind === "person" && (actor.role === USER_ROLES.USER || actor.role === USER_ROLES.VIEWER);
+  return isRestricted ? { OR: [{ userId: actor.userId }, { userId: null }] } : {};
+}
+
+/** Whose a new row is: the person's who makes it; the tenant's where a key or nobody in particular does. */
+export function ownerOfNew({ actor }: { readonly actor: Actor }): string | null {
+  return actor.kind === "person" ? actor.userId : null;
 }
 
 /** Turns what is stored with a key into scopes. NULL, on keys of the predecessor, which had no scopes, means all of them. */

@@ -2,7 +2,7 @@ import { AppError } from "../errors.ts";
 import { authenticate } from "./authenticate.ts";
 import type { AuthenticationParts, CredentialHeaders, Principal } from "./authenticate.ts";
 import type { TenantRecord } from "./cross-tenant.ts";
-import { ALL_SCOPES, ANONYMOUS_SCOPES, storedScopes } from "./permissions.ts";
+import { ALL_SCOPES, ANONYMOUS_SCOPES, ROLE_SCOPES, storedScopes } from "./permissions.ts";
 import type { Actor } from "./permissions.ts";
 import { createPlatformContext, createTenantContext, TENANT_SOURCES } from "./tenant-context.ts";
 import type { ContextParts, RequestFacts, TenantContext, TenantSource } from "./tenant-context.ts";
@@ -11,6 +11,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** What decides who asks and for which tenant. */
 export interface ResolutionParts extends AuthenticationParts, ContextParts {
+  readonly accounts: AuthenticationParts["accounts"] & ContextParts["accounts"];
   readonly defaultTenant: boolean;
   readonly trustTenantHeader: boolean;
   /** Counts requests by where their tenant came from and whether a credential came along, so that an operator sees who still relies on neither. */
@@ -54,6 +55,10 @@ function actorOf(principal: Principal): Actor {
       return { kind: "platform", scopes: new Set(ALL_SCOPES) };
     case "apiKey":
       return { kind: "apiKey", apiKeyId: principal.key.id, scopes: new Set(storedScopes(principal.key.scopes)) };
+    case "person": {
+      const { userId, role, signInId } = principal.person;
+      return { kind: "person", userId, role, signInId, scopes: new Set(ROLE_SCOPES[role]) };
+    }
   }
 }
 
@@ -70,7 +75,9 @@ async function chooseTenant(
 ): Promise<Choice | null> {
   switch (principal.kind) {
     case "apiKey":
-      return ownTenant(parts, principal.key.tenantId, selected);
+      return ownTenant(parts, { tenantId: principal.key.tenantId, source: TENANT_SOURCES.API_KEY }, selected);
+    case "person":
+      return ownTenant(parts, { tenantId: principal.person.tenantId, source: TENANT_SOURCES.TOKEN }, selected);
     case "platform":
       if (selected !== undefined) return { tenant: await knownTenant(parts, selected), source: TENANT_SOURCES.HEADER };
       return parts.defaultTenant ? activeDefault(parts) : null;
@@ -84,15 +91,19 @@ async function chooseTenant(
   }
 }
 
-async function ownTenant(parts: ResolutionParts, tenantId: string, selected: string | undefined): Promise<Choice> {
+async function ownTenant(
+  parts: ResolutionParts,
+  { tenantId, source }: { readonly tenantId: string; readonly source: TenantSource },
+  selected: string | undefined,
+): Promise<Choice> {
   // Checked before the header's tenant is looked up: whether it exists is none of this caller's business.
   if (selected !== undefined && selected !== tenantId) {
     throw new AppError("TENANT_MISMATCH", "The credential does not belong to the tenant that X-Tenant-ID names");
   }
   const tenant = await parts.crossTenant.tenantById(tenantId);
-  if (!tenant) throw new AppError("UNAUTHENTICATED", "Invalid or inactive API key");
+  if (!tenant) throw new AppError("UNAUTHENTICATED", "The credential is not known");
   if (!tenant.active) throw new AppError("TENANT_INACTIVE", "The tenant is not active");
-  return { tenant, source: selected === undefined ? TENANT_SOURCES.API_KEY : TENANT_SOURCES.HEADER };
+  return { tenant, source: selected === undefined ? source : TENANT_SOURCES.HEADER };
 }
 
 /** A tenant named by somebody who is not one of its own: inactive looks like missing. */

@@ -2,6 +2,7 @@ import pg from "pg";
 import type { Logger } from "./log.ts";
 
 const CHANNEL = "atrium_revoked"; // triggers on tenants and api_keys notify it, whoever changes them
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const RECONNECT_MS = 500;
 const HEARTBEAT_MS = 500; // with the time for an answer, a cut line is known within a second or two
 const ANSWER_TIMEOUT_MS = 1_000;
@@ -15,13 +16,13 @@ export interface Revocations {
 /**
  * Listens for revocations, and reconnects by itself.
  *
- * @param on.heard something changed: forget what is cached.
+ * @param on.heard something changed, in one tenant or of no tenant: forget what is cached.
  * @param on.listening false while the line is down. Caching must stop then, or a revoked key would live on here.
  */
 export function listenForRevocations(
   url: string,
   log: Logger,
-  on: { readonly heard: () => void; readonly listening: (isListening: boolean) => void },
+  on: { readonly heard: (tenantId: string | undefined) => void; readonly listening: (isListening: boolean) => void },
 ): Revocations {
   let isClosed = false;
   let current: pg.Client | undefined;
@@ -37,7 +38,7 @@ export function listenForRevocations(
     });
     current = fresh;
     fresh.on("error", (error) => log.warn({ err: error.message }, "revocation line failed"));
-    fresh.on("notification", () => on.heard());
+    fresh.on("notification", ({ payload = "" }) => on.heard(UUID.test(payload) ? payload : undefined));
     fresh.once("end", () => lose(fresh));
     try {
       await fresh.connect();

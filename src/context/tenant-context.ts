@@ -1,4 +1,5 @@
 import { AppError } from "../errors.ts";
+import type { Accounts } from "./accounts.ts";
 import type { CrossTenant, TenantRecord } from "./cross-tenant.ts";
 import type { Isolation } from "./isolation-probe.ts";
 import { newLoaders } from "./loaders.ts";
@@ -25,6 +26,27 @@ export interface RequestFacts {
   readonly clock: Clock;
 }
 
+/**
+ * The way in for somebody who has no credential yet: signing in is how one gets it. What comes out is a context of that tenant in which
+ * nobody acts, without scopes; whoever proves to be a person goes on with `asPerson`.
+ */
+export interface Door {
+  /**
+   * The tenant that the request names without having to prove anything: by its header, its credential, or by being in the default tenant.
+   *
+   * @returns null when the header names no active tenant, which must look like a person who is not known.
+   * @throws TENANT_REQUIRED when nothing names a tenant.
+   */
+  readonly named: () => Promise<TenantContext | null>;
+  /**
+   * The tenant that a token in the request's arguments names.
+   *
+   * @returns null when that is no active tenant.
+   * @throws TENANT_MISMATCH when the request's header or credential names another tenant.
+   */
+  readonly of: (tenantId: string) => Promise<TenantContext | null>;
+}
+
 /** Who acts, for which tenant, and what they may reach. Everything here is bound to the tenant before a service sees it. */
 export interface TenantContext extends RequestFacts {
   readonly tenant: TenantRecord;
@@ -38,6 +60,8 @@ export interface TenantContext extends RequestFacts {
   readonly crossTenant: CrossTenant;
   /** Shows that tenants are kept apart; concerns no tenant's rows. */
   readonly isolation: Isolation;
+  readonly accounts: Accounts;
+  readonly door: Door;
 }
 
 /** What lives as long as the process and every context is made from. */
@@ -45,6 +69,7 @@ export interface ContextParts {
   readonly clients: TenantClients;
   readonly crossTenant: CrossTenant;
   readonly isolation: Isolation;
+  readonly accounts: Accounts;
 }
 
 /** The one way to act for a tenant: GraphQL, HTTP, jobs and tests all come through here. */
@@ -54,29 +79,25 @@ export function createTenantContext(
   facts: RequestFacts,
 ): TenantContext {
   const client = parts.clients.of(who.tenant.id);
-  return {
-    ...facts,
-    ...who,
-    db: client.db,
-    transact: client.transact,
-    loaders: newLoaders(),
-    crossTenant: parts.crossTenant,
-    isolation: parts.isolation,
-  };
+  // The default tenant is where requests go that name none: it does not contradict a token.
+  const named = who.source === TENANT_SOURCES.DEFAULT ? undefined : who.tenant.id;
+  const door = { ...doorOf(parts, facts, named), named: () => enter(parts, facts, who.tenant.id) };
+  return { ...facts, ...who, db: client.db, transact: client.transact, ...common(parts), door };
 }
 
 /**
- * The platform administrator who named no tenant: platform operations work, and whatever needs a tenant answers TENANT_REQUIRED.
- * There is no tenant to fall back to, so there is none in this context.
+ * Somebody who is in no tenant: the platform administrator who named none, or a caller without a credential who may at most sign in.
+ * Whatever needs a tenant answers TENANT_REQUIRED; there is none to fall back to.
+ *
+ * @param named the tenant that the request's header names, which counts at the door and nowhere else.
  */
-export function createPlatformContext(parts: ContextParts, actor: Actor, facts: RequestFacts): TenantContext {
-  const without = {
-    ...facts,
-    actor,
-    loaders: newLoaders(),
-    crossTenant: parts.crossTenant,
-    isolation: parts.isolation,
-  };
+export function createPlatformContext(
+  parts: ContextParts,
+  actor: Actor,
+  facts: RequestFacts,
+  named?: string,
+): TenantContext {
+  const without = { ...facts, actor, ...common(parts), door: doorOf(parts, facts, named) };
   const tenantBound: (keyof TenantContext)[] = ["tenant", "source", "db", "transact"];
   const refusals = Object.fromEntries(tenantBound.map((name) => [name, { get: refuseWithoutTenant }]));
   // On the prototype: Apollo copies a context's own properties, without getters, and keeps its prototype.
@@ -91,6 +112,11 @@ export function requirePlatform(ctx: TenantContext): CrossTenant {
   return ctx.crossTenant;
 }
 
+/** The same context, with somebody acting in it who has just proven who they are. */
+export function asActor(ctx: TenantContext, actor: Actor): TenantContext {
+  return { ...ctx, actor, source: TENANT_SOURCES.TOKEN, loaders: newLoaders() };
+}
+
 /**
  * Runs `work` with the same context inside one transaction: all of its writes happen, or none. No network call belongs inside.
  * Loaders start empty, because what was read before may not be what the transaction sees.
@@ -100,6 +126,32 @@ export async function inTransaction<Result>(
   work: (tx: TenantContext) => Promise<Result>,
 ): Promise<Result> {
   return ctx.transact((db) => work({ ...ctx, db, transact: (inner) => inner(db), loaders: newLoaders() }));
+}
+
+function common({ crossTenant, isolation, accounts }: ContextParts) {
+  return { loaders: newLoaders(), crossTenant, isolation, accounts };
+}
+
+function doorOf(parts: ContextParts, facts: RequestFacts, named: string | undefined): Door {
+  return {
+    async named() {
+      if (named === undefined) throw new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header");
+      return enter(parts, facts, named);
+    },
+    async of(tenantId) {
+      if (named !== undefined && named !== tenantId)
+        throw new AppError("TENANT_MISMATCH", "The token does not belong to the tenant that the request names");
+      return enter(parts, facts, tenantId);
+    },
+  };
+}
+
+const AT_THE_DOOR: Actor = { kind: "system", task: "sign-in", scopes: new Set() };
+
+async function enter(parts: ContextParts, facts: RequestFacts, tenantId: string): Promise<TenantContext | null> {
+  const tenant = await parts.crossTenant.tenantById(tenantId);
+  if (!tenant?.active) return null;
+  return createTenantContext(parts, { tenant, source: TENANT_SOURCES.TOKEN, actor: AT_THE_DOOR }, facts);
 }
 
 function refuseWithoutTenant(): never {

@@ -41,9 +41,15 @@ export async function resolve(app: AppContext, request: FastifyRequest): Promise
   return resolveRequest(app, credentialHeaders(request), factsOf(app, request));
 }
 
-/** A context for somebody without a tenant: no scopes, no rows, and a refusal for everything that belongs to a tenant. */
+/** A context for somebody without a tenant: no scopes, no rows, a refusal for everything that belongs to a tenant, and a way to sign in. */
 export function contextWithoutTenant(app: AppContext, request: FastifyRequest): TenantContext {
-  return createPlatformContext(app, { kind: "anonymous", scopes: new Set() }, factsOf(app, request));
+  const [named] = headerValues(request, "x-tenant-id");
+  return createPlatformContext(
+    app,
+    { kind: "anonymous", scopes: new Set() },
+    factsOf(app, request),
+    named?.toLowerCase(),
+  );
 }
 
 /** The tenant of a context, if it has one: the platform administrator may name none. */

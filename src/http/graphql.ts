@@ -9,14 +9,14 @@ import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
 import { openApollo, reportOutside } from "../resolvers/server.ts";
 import type { GraphqlServer } from "../resolvers/server.ts";
-import { contextWithoutTenant, exchangeOf, resolve, tenantIdOf } from "./exchange.ts";
+import { contextWithoutTenant, credentialHeaders, exchangeOf, resolve, tenantIdOf } from "./exchange.ts";
 import type { Exchange } from "./exchange.ts";
 import { challenge } from "./failures.ts";
 
 /** A message may have 1,000,000 characters, each written in up to 12 bytes of JSON ("\ud83d\ude00"), and the operation comes on top. */
 const BODY_MAX_BYTES = 13_000_000;
-/** Enough for a look at `__typename`; more than that is not read from somebody who shows no credential and has no tenant. */
-const BODY_WITHOUT_TENANT_MAX_BYTES = 4_096;
+/** Enough to sign in with; more than that is not read from somebody who shows no credential and has no tenant. */
+const BODY_WITHOUT_TENANT_MAX_BYTES = 16_384;
 
 const errorBody = z.object({
   errors: z.array(z.object({ message: z.string(), extensions: z.record(z.string(), z.unknown()).optional() })),
@@ -85,15 +85,20 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
 }
 
 /**
- * Somebody who shows no credential where no tenant is given to such callers may still see that this is a GraphQL server, as the
- * specification of GraphQL over HTTP wants it: `{ __typename }` needs no tenant.
+ * Somebody who shows no credential where no tenant is given to such callers may still sign in, in the tenant that the header names, and see
+ * that this is a GraphQL server, as the specification of GraphQL over HTTP wants it: `{ __typename }` needs no tenant.
  *
- * @throws every other refusal.
+ * @throws every other refusal: a credential that is wrong, a header that is none.
  */
 function refusalFrom(error: unknown, request: FastifyRequest): AppError {
   const length = request.method === "GET" ? 0 : Number(request.headers["content-length"] ?? Number.NaN);
-  if (error instanceof AppError && error.code === "TENANT_REQUIRED" && length <= BODY_WITHOUT_TENANT_MAX_BYTES)
-    return error;
+  const { apiKey, authorization } = credentialHeaders(request);
+  const showsNone = apiKey.length === 0 && authorization.length === 0;
+  const mayStay =
+    error instanceof AppError &&
+    (error.code === "TENANT_REQUIRED" || (error.code === "UNAUTHENTICATED" && showsNone)) &&
+    length <= BODY_WITHOUT_TENANT_MAX_BYTES;
+  if (mayStay) return error;
   throw error;
 }
 

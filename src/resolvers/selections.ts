@@ -1,4 +1,4 @@
-import { Kind, visit } from "graphql";
+import { Kind, OperationTypeNode, visit } from "graphql";
 import type {
   DocumentNode,
   FieldNode,
@@ -6,6 +6,7 @@ import type {
   OperationDefinitionNode,
   SelectionSetNode,
 } from "graphql";
+import { OPERATIONS } from "../context/permissions.ts";
 
 /** One operation with the document that holds its fragments. */
 export interface Operation {
@@ -45,6 +46,16 @@ export function rootFieldsOf({ document, operation }: Operation): FieldNode[] {
 /** Whether an operation asks only for `__typename`, `__schema` and `__type`, which belong to no tenant. */
 export function asksOnlyForMeta(operation: Operation): boolean {
   return rootFieldsOf(operation).every((field) => field.name.value.startsWith("__"));
+}
+
+/** Whether an operation asks for nothing but to sign in, which is how one gets a credential. */
+export function asksOnlyAtTheDoor(operation: Operation): boolean {
+  return (
+    operation.operation.operation === OperationTypeNode.MUTATION &&
+    rootFieldsOf(operation).every(
+      ({ name: { value } }) => value === "__typename" || OPERATIONS[`Mutation.${value}`]?.kind === "door",
+    )
+  );
 }
 
 /** Whether any operation of a document looks at the schema; `__typename` does not. */

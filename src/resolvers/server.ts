@@ -17,7 +17,7 @@ import { beforeExecution, isOperationFault, reportError } from "./errors.ts";
 import type { ErrorReport } from "./errors.ts";
 import { compiledExecution } from "./jit.ts";
 import { LIMITS, limitRules, openCostLimit } from "./limits.ts";
-import { asksOnlyForMeta, looksAtSchema } from "./selections.ts";
+import { asksOnlyAtTheDoor, asksOnlyForMeta, looksAtSchema } from "./selections.ts";
 import type { Operation } from "./selections.ts";
 
 export type GraphqlServer = ApolloServer<TenantContext>;
@@ -97,7 +97,7 @@ function gate(schema: GraphQLSchema, options: GraphqlOptions): ApolloServerPlugi
     if (!document || !operation) return;
     const asked: Operation = { document, operation };
     const refusal = options.refusalOf(ctx);
-    if (refusal && !asksOnlyForMeta(asked)) throw beforeExecution(refusal);
+    if (refusal && !asksOnlyForMeta(asked) && !asksOnlyAtTheDoor(asked)) throw beforeExecution(refusal);
     if (looksAtSchema(document) && !maySeeSchema(ctx, options.introspection)) {
       const how = options.introspection === "off" ? "is switched off" : "needs a credential";
       throw beforeExecution(new AppError("FORBIDDEN", `Introspection ${how}`));
@@ -137,10 +137,14 @@ function reporting(options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
 }
 
 /** The errors as they were thrown. */
-function errorsOf({ response }: GraphQLRequestContext<TenantContext>, refusal: AppError | undefined): GraphQLError[] {
+function errorsOf(
+  { response, document, operation }: GraphQLRequestContext<TenantContext>,
+  refusal: AppError | undefined,
+): GraphQLError[] {
   const sent = response.body?.kind === "single" ? (response.body.singleResult.errors ?? []) : [];
   // A caller without a tenant learns nothing from what is wrong with the document.
-  if (refusal && sent.length > 0) return [beforeExecution(refusal)];
+  if (refusal && sent.length > 0 && !(document && operation && asksOnlyAtTheDoor({ document, operation })))
+    return [beforeExecution(refusal)];
   return sent.map((error) =>
     error instanceof GraphQLError ? error : (originals.get(error) ?? new GraphQLError(error.message, error)),
   );

@@ -1,10 +1,12 @@
 import { defineLoader } from "../context/loaders.ts";
+import { USER_ROLES } from "../context/permissions.ts";
+import type { UserRole } from "../context/permissions.ts";
 import type { UserRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { wordOf } from "./stored-words.ts";
 
-export const USER_ROLES = { OWNER: "owner", ADMIN: "admin", USER: "user", VIEWER: "viewer" } as const;
-export type UserRole = (typeof USER_ROLES)[keyof typeof USER_ROLES];
+export { USER_ROLES } from "../context/permissions.ts";
+export type { UserRole } from "../context/permissions.ts";
 
 const TIME_ZONE_DEFAULT = "UTC";
 const SECRETS = {

@@ -41,6 +41,7 @@ beforeAll(async () => {
     config,
     gatewayUrl,
     platformAdminKey: "test-platform-administrator-key-0123456789",
+    masterKey: "test-master-key-0123456789-0123456789",
     log: openLog({ logLevel: "silent" }),
   });
 }, 60_000);

@@ -189,7 +189,7 @@ describe("somebody who belongs nowhere", () => {
     const { anonymous } = closed;
     const withField = "{ __typename sessions { totalCount } }";
     const inFragment = "{ ...F } fragment F on Query { __typename tenant { name } }";
-    const padded = `{ __typename } # ${"x".repeat(5_000)}`;
+    const padded = `{ __typename } # ${"x".repeat(20_000)}`;
 
     expect(await anonymous("{ __typename }")).toMatchObject({ status: 200, data: { __typename: "Query" } });
     for (const query of [

@@ -144,7 +144,7 @@ describe("a start", () => {
       DATABASE_OWNER_URL: ownerUrl,
       ...settings,
     });
-    return { config, gatewayUrl, platformAdminKey: "x".repeat(32) };
+    return { config, gatewayUrl, platformAdminKey: "x".repeat(32), masterKey: "test-master-key-0123456789-0123456789" };
   }
 });
 

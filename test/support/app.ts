@@ -14,6 +14,7 @@ import type { TestTenant } from "./tenants.ts";
 const logLine = z.record(z.string(), z.unknown());
 
 export const PLATFORM_KEY = "test-platform-administrator-key-0123456789";
+const MASTER_KEY = "test-master-key-0123456789-0123456789";
 
 export interface TestApp {
   readonly app: App;
@@ -50,6 +51,7 @@ export async function startApp(
     config,
     gatewayUrl: database.gatewayUrl,
     platformAdminKey: PLATFORM_KEY,
+    masterKey: MASTER_KEY,
     log,
     ...options,
   });

@@ -1,0 +1,13 @@
+import type { Sealing } from "./crypto.ts";
+import type { RateLimits } from "./rate-limits.ts";
+import type { Tokens } from "./tokens.ts";
+
+/** What signing in needs beyond a tenant's rows; lives as long as the process, and reaches no row of any tenant. */
+export interface Accounts {
+  readonly tokens: Tokens;
+  readonly sealing: Sealing;
+  /** Counts attempts at signing in, and whatever else is limited. */
+  readonly limits: RateLimits;
+  /** Where browsers reach the gateway, without a slash at the end. Known once it listens. */
+  readonly publicUrl: () => string;
+}
