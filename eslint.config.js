@@ -81,7 +81,19 @@ export default defineConfig(
   },
   {
     name: "plain JavaScript outside the compiler's configuration",
-    files: ["**/*.cjs", "prisma/generator/*.mjs"],
+    files: ["**/*.cjs", "prisma/generator/*.mjs", "public/**/*.js"],
     extends: [tseslint.configs.disableTypeChecked],
+  },
+  {
+    name: "what browsers run",
+    files: ["public/**/*.js"],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ["document", "fetch", "FormData", "history", "location", "navigator", "URLSearchParams"].map((name) => [
+          name,
+          "readonly",
+        ]),
+      ),
+    },
   },
 );

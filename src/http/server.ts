@@ -8,6 +8,7 @@ import type { Config } from "../config.ts";
 import type { AppContext } from "../context/app-context.ts";
 import { newRequestId } from "../context/crypto.ts";
 import { answerFailures } from "./failures.ts";
+import { mountAccountPages } from "./account-pages.ts";
 import { mountGraphql, schemaText } from "./graphql.ts";
 import type { GraphqlMount } from "./graphql.ts";
 import { mountHealth } from "./health.ts";
@@ -75,6 +76,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     schemaText: schemaText(schema),
     sampleKey: options.sampleKey,
   });
+  mountAccountPages(server);
   const sockets = new Set<Socket>();
   server.server.on("connection", (socket) => {
     sockets.add(socket);
