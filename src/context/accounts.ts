@@ -2,6 +2,11 @@ import type { Sealing } from "./crypto.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import type { Tokens } from "./tokens.ts";
 
+/** Tells the sender of mail that there is some. Without a sender, as in commands, mail waits for a process that has one. */
+export interface MailBell {
+  readonly ring: (tenantId: string) => void;
+}
+
 /** What signing in needs beyond a tenant's rows; lives as long as the process, and reaches no row of any tenant. */
 export interface Accounts {
   readonly tokens: Tokens;
@@ -10,4 +15,5 @@ export interface Accounts {
   readonly limits: RateLimits;
   /** Where browsers reach the gateway, without a slash at the end. Known once it listens. */
   readonly publicUrl: () => string;
+  readonly mail: MailBell;
 }

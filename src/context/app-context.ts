@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { AppError } from "../errors.ts";
-import type { Accounts } from "./accounts.ts";
+import type { Accounts, MailBell } from "./accounts.ts";
 import type { OutsideTokens } from "./authenticate.ts";
 import { openCrossTenant } from "./cross-tenant.ts";
 import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
@@ -47,6 +47,8 @@ export interface AppContext extends ResolutionParts {
   readonly statements: StatementCounter;
   /** Where the server listens, for what names no public address. */
   readonly setPublicUrl: (url: string) => void;
+  /** Who is told when mail was queued. */
+  readonly setMailSender: (bell: MailBell) => void;
   /** Waits for what runs on behind answered requests, then closes every connection. */
   readonly close: () => Promise<void>;
 }
@@ -84,6 +86,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
   }
 
   let listensAt = "http://localhost";
+  let sender: MailBell | undefined;
   const sealing = openSealing(options.masterKey);
   const accounts: Accounts & { readonly outside: OutsideTokens } = {
     sealing,
@@ -101,6 +104,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
       },
     },
     publicUrl: () => options.publicUrl ?? listensAt,
+    mail: { ring: (tenantId) => sender?.ring(tenantId) },
   };
 
   let closing: Promise<void> | undefined;
@@ -122,6 +126,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
     clients,
     accounts,
     setPublicUrl: (url) => (listensAt = url),
+    setMailSender: (bell) => (sender = bell),
     isolation: openIsolation({ pool, clients, crossTenant, expectedMigration: options.expectedMigration }),
     platformAdminKey: options.platformAdminKey,
     defaultTenant: options.defaultTenant,

@@ -55,6 +55,8 @@ export interface TenantContext extends RequestFacts {
   readonly db: TenantDb;
   /** Use `inTransaction`; this is its motor. */
   readonly transact: TenantClient["transact"];
+  /** Runs `work` once what is being written is there for everybody: at once outside of a transaction, never when it is rolled back. */
+  readonly afterCommit: (work: () => void) => void;
   readonly loaders: Loaders;
   /** What spans tenants. Services reach it through `requirePlatform` alone. */
   readonly crossTenant: CrossTenant;
@@ -125,11 +127,18 @@ export async function inTransaction<Result>(
   ctx: TenantContext,
   work: (tx: TenantContext) => Promise<Result>,
 ): Promise<Result> {
-  return ctx.transact((db) => work({ ...ctx, db, transact: (inner) => inner(db), loaders: newLoaders() }));
+  const afterwards: (() => void)[] = [];
+  const afterCommit = (later: () => void): void => void afterwards.push(later);
+  const result = await ctx.transact((db) =>
+    work({ ...ctx, db, transact: (inner) => inner(db), loaders: newLoaders(), afterCommit }),
+  );
+  // One transaction inside of another has not committed yet: what it leaves goes to the outer one.
+  for (const later of afterwards) ctx.afterCommit(later);
+  return result;
 }
 
 function common({ crossTenant, isolation, accounts }: ContextParts) {
-  return { loaders: newLoaders(), crossTenant, isolation, accounts };
+  return { loaders: newLoaders(), crossTenant, isolation, accounts, afterCommit: (work: () => void) => work() };
 }
 
 function doorOf(parts: ContextParts, facts: RequestFacts, named: string | undefined): Door {
