@@ -1,5 +1,6 @@
 import type { Sealing } from "./crypto.ts";
 import type { RateLimits } from "./rate-limits.ts";
+import type { Refusals } from "./refusals.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** Tells the sender of mail that there is some. Without a sender, as in commands, mail waits for a process that has one. */
@@ -13,6 +14,8 @@ export interface Accounts {
   readonly sealing: Sealing;
   /** Counts attempts at signing in, and whatever else is limited. */
   readonly limits: RateLimits;
+  /** What was refused, on its way into tenants' audit trails. */
+  readonly refusals: Refusals;
   /** Where browsers reach the gateway, without a slash at the end. Known once it listens. */
   readonly publicUrl: () => string;
   readonly mail: MailBell;

@@ -7,6 +7,8 @@ import type { CatalogueCheck } from "./isolation-tables.ts";
 const SECURITY_DEFINER = [
   "atrium.add_token_key(text, jsonb, text, timestamptz)",
   "atrium.all_tenants()",
+  "atrium.audit_head()",
+  "atrium.audit_links(bigint, integer)",
   "atrium.create_canary()",
   "atrium.create_tenant(text, text, text, text, jsonb)",
   "atrium.default_tenant_id()",
@@ -16,6 +18,8 @@ const SECURITY_DEFINER = [
   "atrium.keep_api_key_directory()",
   "atrium.keep_identity_provider_directory()",
   "atrium.keep_mail_directory()",
+  "atrium.link_audit_event()",
+  "atrium.linked_audit_events(uuid[])",
   "atrium.remove_token_keys(timestamptz)",
   "atrium.tenants_with_mail()",
   "atrium.token_keys()",

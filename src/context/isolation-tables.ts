@@ -18,6 +18,7 @@ const TRIGGER_FUNCTIONS = [
   "keep_lower_email",
   "keep_mail_directory",
   "keep_owner",
+  "link_audit_event",
   "tell_of_revocation",
   "tell_of_tenant",
   "complete_integration",

@@ -27,6 +27,7 @@ export interface NewTenant {
 export interface Author {
   readonly actor: string;
   readonly ip: string | undefined;
+  readonly requestId: string;
 }
 
 export interface TenantChanges {
@@ -128,8 +129,8 @@ async function audit(
   details: object,
 ): Promise<void> {
   await client.query(
-    "INSERT INTO public.audit_events (tenant_id, action, actor, target, ip, details) VALUES ($1, $2, $3, $4, $5, $6)",
-    [tenantId, action, by.actor, tenantId, by.ip ?? null, JSON.stringify(details)],
+    "INSERT INTO public.audit_events (tenant_id, action, actor, target, ip, request_id, details) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    [tenantId, action, by.actor, tenantId, by.ip ?? null, by.requestId, JSON.stringify(details)],
   );
 }
 

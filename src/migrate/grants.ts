@@ -20,6 +20,9 @@ const FUNCTIONS = [
   "atrium.token_keys()",
   "atrium.add_token_key(text, jsonb, text, timestamptz)",
   "atrium.remove_token_keys(timestamptz)",
+  "atrium.audit_head()",
+  "atrium.audit_links(bigint, integer)",
+  "atrium.linked_audit_events(uuid[])",
 ];
 
 /**

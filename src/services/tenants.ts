@@ -166,7 +166,7 @@ export async function update(ctx: TenantContext, id: string, input: TenantUpdate
 }
 
 function authorOf(ctx: TenantContext): Author {
-  return { actor: actorName(ctx.actor), ip: ctx.ip };
+  return { actor: actorName(ctx.actor), ip: ctx.ip, requestId: ctx.requestId };
 }
 
 /** Two names may look alike in plain letters ("Acme, Inc." and "Acme Inc"): the second tenant's schema name gets random letters at its end. */

@@ -30,6 +30,8 @@ export function worldIn(superuser: pg.Client): World {
       "DELETE FROM atrium.api_key_directory",
       "DELETE FROM atrium.mail_directory",
       "DELETE FROM atrium.identity_provider_directory",
+      "DELETE FROM atrium.audit_chain",
+      "DELETE FROM atrium.audit_heads",
       "DELETE FROM tenants WHERE schema_name <> 'tenant_default'",
       insertTenant(ATTACKER),
       insertTenant(VICTIM),
