@@ -193,13 +193,18 @@ export function requireOwner(ctx: { readonly actor: Actor }): void {
   if (!isOwner) throw new AppError("FORBIDDEN", "This needs an owner of the tenant");
 }
 
+/** Whether the actor sees what belongs to any person of the tenant. Of people, owners and administrators do. isolation.md §4. */
+export function seesAll({ actor }: { readonly actor: Actor }): boolean {
+  return actor.kind !== "person" || actor.role === USER_ROLES.OWNER || actor.role === USER_ROLES.ADMIN;
+}
+
 /**
- * Which rows with an owner the actor may see and change, as a condition: a USER or VIEWER their own and those that have no owner, which
- * belong to the tenant; everybody else all of them. isolation.md §4. Lists and look-ups put it beside their other conditions.
+ * Which rows with an owner the actor may see and change, as a condition: whoever does not see all of the tenant sees their own and those
+ * that have no owner, which belong to the tenant. Lists, counts, look-ups and writes put it beside their other conditions.
  */
-export function ownRows({ actor }: { readonly actor: Actor }): { OR?: { userId: string | null }[] } {
-  const isRestricted = actor.kind === "person" && (actor.role === USER_ROLES.USER || actor.role === USER_ROLES.VIEWER);
-  return isRestricted ? { OR: [{ userId: actor.userId }, { userId: null }] } : {};
+export function ownRows(ctx: { readonly actor: Actor }): { OR?: { userId: string | null }[] } {
+  const { actor } = ctx;
+  return actor.kind === "person" && !seesAll(ctx) ? { OR: [{ userId: actor.userId }, { userId: null }] } : {};
 }
 
 /** Whose a new row is: the person's who makes it; the tenant's where a key or nobody in particular does. */

@@ -1,5 +1,5 @@
 import { defineLoader } from "../context/loaders.ts";
-import { requireScope, SCOPES } from "../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../context/permissions.ts";
 import type { FileRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { notFound } from "../errors.ts";
@@ -8,6 +8,7 @@ import { Problems } from "./checks.ts";
 import { definePageLoader, pageOf } from "./paging.ts";
 import type { ListOrder, Page, PageArgs } from "./paging.ts";
 import { wordOf } from "./stored-words.ts";
+import * as usage from "./usage.ts";
 import { write } from "./writes.ts";
 
 export const FILE_STATUSES = {
@@ -25,14 +26,14 @@ const PREVIEW_LENGTH_MAX = 10_000;
 const ORDER: ListOrder = { field: "uploadedAt", direction: "desc" };
 const WITHOUT_TEXT = { textContent: true } as const;
 
-/** The tenant's files, newest first; only one session's, if one is named. */
+/** The files that the actor may see, newest first; only one session's, if one is named. */
 export async function list(
   ctx: TenantContext,
   page: PageArgs,
   filter: { readonly sessionId?: string | null | undefined },
 ): Promise<Page<FileFacts>> {
   requireScope(ctx, SCOPES.FILES_READ);
-  const where = typeof filter.sessionId === "string" ? { sessionId: filter.sessionId } : {};
+  const where = { AND: [ownRows(ctx), typeof filter.sessionId === "string" ? { sessionId: filter.sessionId } : {}] };
   return pageOf(ctx, { list: "files", order: ORDER }, page, {
     read: (window) => ctx.db.file.findMany({ ...window, where: { AND: [where, window.where] }, omit: WITHOUT_TEXT }),
     count: () => ctx.db.file.count({ where }),
@@ -48,7 +49,8 @@ export async function find(ctx: TenantContext, id: string): Promise<FileFacts | 
 /** Files by id; all that are asked for in one tick come from one statement. */
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   requireScope(ctx, SCOPES.FILES_READ);
-  const rows: FileFacts[] = await ctx.db.file.findMany({ where: { id: { in: [...ids] } }, omit: WITHOUT_TEXT });
+  const where = { AND: [ownRows(ctx), { id: { in: [...ids] } }] };
+  const rows: FileFacts[] = await ctx.db.file.findMany({ where, omit: WITHOUT_TEXT });
   return new Map(rows.map((row) => [row.id, row]));
 });
 
@@ -75,12 +77,13 @@ export async function textPreview(ctx: TenantContext, fileId: string, length: nu
         .join("");
 }
 
-/** Deletes a file with the text taken out of it. @throws NOT_FOUND when it is missing or another tenant's. */
+/** Deletes a file with the text taken out of it. @throws NOT_FOUND when it is missing, another tenant's or another person's. */
 export async function remove(ctx: TenantContext, id: string): Promise<void> {
   requireScope(ctx, SCOPES.FILES_WRITE);
   await write(ctx, async (tx) => {
-    const { count } = await tx.db.file.deleteMany({ where: { id } });
+    const { count } = await tx.db.file.deleteMany({ where: { AND: [ownRows(tx), { id }] } });
     if (count === 0) throw notFound("File");
+    await usage.measureStorage(tx);
     await audit.record(tx, { action: "file.delete", target: id });
   });
 }
@@ -92,7 +95,7 @@ export function statusOf(file: Pick<FileRow, "status">): FileStatus {
 
 const textOf = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   const rows = await ctx.db.file.findMany({
-    where: { id: { in: [...ids] }, textContent: { not: null } },
+    where: { AND: [ownRows(ctx), { id: { in: [...ids] }, textContent: { not: null } }] },
     select: { id: true, textContent: true },
   });
   return new Map(rows.map((row) => [row.id, row.textContent]));
@@ -105,14 +108,14 @@ const loadPage = definePageLoader<FileFacts>({
     const found = await ctx.db.session.findMany({
       relationLoadStrategy: "join", // the limit applies to each session; without it every file of every session is read
       where: { id: { in: [...sessionIds] } },
-      select: { id: true, files: { ...window, omit: WITHOUT_TEXT } },
+      select: { id: true, files: { ...window, where: { AND: [ownRows(ctx), window.where] }, omit: WITHOUT_TEXT } },
     });
     return new Map(found.map((session) => [session.id, session.files]));
   },
   async count(ctx, sessionIds) {
     const counts = await ctx.db.file.groupBy({
       by: ["sessionId"],
-      where: { sessionId: { in: [...sessionIds] } },
+      where: { AND: [ownRows(ctx), { sessionId: { in: [...sessionIds] } }] },
       _count: { _all: true },
     });
     return new Map(counts.flatMap(({ sessionId, _count }) => (sessionId ? [[sessionId, _count?._all ?? 0]] : [])));

@@ -1,5 +1,5 @@
 import { defineLoader } from "../context/loaders.ts";
-import { requireScope, SCOPES } from "../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../context/permissions.ts";
 import type { MessageRow, Prisma } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import * as audit from "./audit.ts";
@@ -34,7 +34,8 @@ export async function find(ctx: TenantContext, id: string): Promise<MessageRow |
 /** Messages by id; all that are asked for in one tick come from one statement. */
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   requireScope(ctx, SCOPES.SESSIONS_READ);
-  const rows = await ctx.db.message.findMany({ where: { id: { in: [...ids] } } });
+  const found = await ctx.db.message.findMany({ where: { id: { in: [...ids] } } });
+  const rows = await sessions.withVisibleSession(ctx, found);
   return new Map(rows.map((row) => [row.id, row]));
 });
 
@@ -58,7 +59,7 @@ export async function countOfSession(ctx: TenantContext, sessionId: string): Pro
 /**
  * Stores a message, and notes on its session that it changed.
  *
- * @throws NOT_FOUND when the session is missing or another tenant's.
+ * @throws NOT_FOUND when the session is missing, another tenant's or another person's.
  * @throws CONFLICT when the session is deleted or archived.
  */
 export async function create(ctx: TenantContext, input: NewMessage): Promise<MessageRow> {
@@ -96,15 +97,16 @@ const loadPage = definePageLoader<MessageRow, readonly MessageRole[] | undefined
   async read(ctx, sessionIds, roles, window) {
     const found = await ctx.db.session.findMany({
       relationLoadStrategy: "join", // the limit applies to each session; without it every message of every session is read
-      where: { id: { in: [...sessionIds] } },
+      where: { AND: [ownRows(ctx), { id: { in: [...sessionIds] } }] },
       select: { id: true, messages: { ...window, where: { AND: [visible(roles), window.where] } } },
     });
     return new Map(found.map((session) => [session.id, session.messages]));
   },
   async count(ctx, sessionIds, roles) {
+    const ids = await sessions.visibleAmong(ctx, sessionIds);
     const counts = await ctx.db.message.groupBy({
       by: ["sessionId"],
-      where: { AND: [{ sessionId: { in: [...sessionIds] } }, visible(roles)] },
+      where: { AND: [{ sessionId: { in: [...ids] } }, visible(roles)] },
       _count: { _all: true },
     });
     return new Map(counts.map(({ sessionId, _count }) => [sessionId, _count?._all ?? 0]));

@@ -1,5 +1,5 @@
 import { defineLoader } from "../context/loaders.ts";
-import { requireScope, SCOPES } from "../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../context/permissions.ts";
 import type { NotificationRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { notFound } from "../errors.ts";
@@ -38,14 +38,14 @@ export interface NotificationFilter {
   readonly sessionId?: string | null | undefined;
 }
 
-/** The tenant's notifications, newest first. */
+/** The notifications that the actor may see, newest first. */
 export async function list(
   ctx: TenantContext,
   page: PageArgs,
   filter: NotificationFilter,
 ): Promise<Page<NotificationRow>> {
   requireScope(ctx, SCOPES.NOTIFICATIONS_READ);
-  const where = visible(filter);
+  const where = visible(ctx, filter);
   return pageOf(ctx, { list: "notifications", order: ORDER }, page, {
     read: (window) =>
       ctx.db.notification.findMany({
@@ -71,7 +71,7 @@ export async function pageOfSession(
 /** How many notifications nobody has read yet. */
 export async function countUnread(ctx: TenantContext, filter: NotificationFilter): Promise<number> {
   requireScope(ctx, SCOPES.NOTIFICATIONS_READ);
-  return ctx.db.notification.count({ where: { AND: [visible(filter), { read: false }] } });
+  return ctx.db.notification.count({ where: { AND: [visible(ctx, filter), { read: false }] } });
 }
 
 /** One notification; null when there is none. All that are asked for in one tick come from one statement. */
@@ -85,10 +85,10 @@ export async function markRead(ctx: TenantContext, id: string): Promise<Notifica
   requireScope(ctx, SCOPES.NOTIFICATIONS_WRITE);
   return write(ctx, async (tx) => {
     const { count } = await tx.db.notification.updateMany({
-      where: { AND: [visible({ read: false }), { id }] },
+      where: { AND: [visible(tx, { read: false }), { id }] },
       data: { read: true, readAt: tx.clock.now() },
     });
-    const notification = await tx.db.notification.findFirst({ where: { AND: [visible({}), { id }] } });
+    const notification = await tx.db.notification.findFirst({ where: { AND: [visible(tx, {}), { id }] } });
     if (!notification) throw notFound("Notification");
     if (count > 0) await audit.record(tx, { action: "notification.read", target: id });
     return notification;
@@ -100,7 +100,7 @@ export async function markAllRead(ctx: TenantContext, filter: NotificationFilter
   requireScope(ctx, SCOPES.NOTIFICATIONS_WRITE);
   return write(ctx, async (tx) => {
     const { count } = await tx.db.notification.updateMany({
-      where: { AND: [visible(filter), { read: false }] },
+      where: { AND: [visible(tx, filter), { read: false }] },
       data: { read: true, readAt: tx.clock.now() },
     });
     if (count > 0) await audit.record(tx, { action: "notification.read_all", details: { count } });
@@ -118,7 +118,7 @@ export async function remove(ctx: TenantContext, ids: readonly string[]): Promis
   requireScope(ctx, SCOPES.NOTIFICATIONS_WRITE);
   new Problems().size("ids", ids, IDS_MAX).throwIfAny();
   return write(ctx, async (tx) => {
-    const where = { AND: [visible({}), { id: { in: [...ids] } }] };
+    const where = { AND: [visible(tx, {}), { id: { in: [...ids] } }] };
     const rows = await tx.db.notification.findMany({ where, select: { id: true } });
     if (rows.length === 0) return [];
     await tx.db.notification.deleteMany({ where });
@@ -141,7 +141,7 @@ export function urgencyOf(notification: Pick<NotificationRow, "urgency">): Urgen
 }
 
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
-  const rows = await ctx.db.notification.findMany({ where: { AND: [visible({}), { id: { in: [...ids] } }] } });
+  const rows = await ctx.db.notification.findMany({ where: { AND: [visible(ctx, {}), { id: { in: [...ids] } }] } });
   return new Map(rows.map((row) => [row.id, row]));
 });
 
@@ -152,14 +152,14 @@ const loadPage = definePageLoader<NotificationRow, NotificationFilter>({
     const sessions = await ctx.db.session.findMany({
       relationLoadStrategy: "join",
       where: { id: { in: [...sessionIds] } },
-      select: { id: true, notifications: { where: { AND: [visible(filter), where] }, orderBy, take } },
+      select: { id: true, notifications: { where: { AND: [visible(ctx, filter), where] }, orderBy, take } },
     });
     return new Map(sessions.map((session) => [session.id, session.notifications]));
   },
   async count(ctx, sessionIds, filter) {
     const counts = await ctx.db.notification.groupBy({
       by: ["sessionId"],
-      where: { AND: [visible(filter), { sessionId: { in: [...sessionIds] } }] },
+      where: { AND: [visible(ctx, filter), { sessionId: { in: [...sessionIds] } }] },
       _count: { _all: true },
     });
     return new Map(counts.map(({ sessionId, _count }) => [sessionId ?? "", _count?._all ?? 0]));
@@ -167,13 +167,14 @@ const loadPage = definePageLoader<NotificationRow, NotificationFilter>({
 });
 
 /** Which notifications a caller may see and change: every read and write of this file goes through it. */
-function visible({ read, urgency, type, sessionId }: NotificationFilter) {
-  return {
+function visible(ctx: TenantContext, { read, urgency, type, sessionId }: NotificationFilter) {
+  const asked = {
     ...(read != null && { read }),
     ...(urgency && { urgency: wordsFilter(URGENCIES, urgency, URGENCIES.LOW) }),
     ...(type && { type: wordsFilter(STORED_TYPES, type.flatMap(storedAs), NOTIFICATION_TYPES.OTHER) }),
     ...(sessionId != null && { sessionId }),
   };
+  return { AND: [ownRows(ctx), asked] };
 }
 
 function storedAs(type: NotificationType): (NotificationType | typeof EVENT)[] {

@@ -1,5 +1,5 @@
 import { defineLoader } from "../context/loaders.ts";
-import { requireScope, SCOPES } from "../context/permissions.ts";
+import { ownerOfNew, ownRows, requireScope, SCOPES, seesAll } from "../context/permissions.ts";
 import type { Prisma, SessionRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError, notFound } from "../errors.ts";
@@ -52,7 +52,7 @@ export interface SessionChanges extends SessionTexts {
   readonly name?: string | null | undefined;
 }
 
-/** The tenant's sessions, changed last first unless another order is asked for. */
+/** The sessions that the actor may see, changed last first unless another order is asked for. */
 export async function list(
   ctx: TenantContext,
   page: PageArgs,
@@ -61,7 +61,7 @@ export async function list(
 ): Promise<Page<SessionRow>> {
   requireScope(ctx, SCOPES.SESSIONS_READ);
   new Problems().text("filter.search", filter.search, 0, SEARCH_LENGTH_MAX).throwIfAny();
-  const where = visible(filter);
+  const where = visible(ctx, filter);
   return pageOf(ctx, { list: "sessions", order }, page, {
     read: (window) =>
       ctx.db.session.findMany({ where: { AND: [where, window.where] }, orderBy: window.orderBy, take: window.take }),
@@ -72,9 +72,28 @@ export async function list(
 /** Sessions by id, deleted ones included; all that are asked for in one tick come from one statement. */
 export const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
   requireScope(ctx, SCOPES.SESSIONS_READ);
-  const rows = await ctx.db.session.findMany({ where: { id: { in: [...ids] } } });
+  const rows = await ctx.db.session.findMany({ where: { AND: [ownRows(ctx), { id: { in: [...ids] } }] } });
   return new Map(rows.map((row) => [row.id, row]));
 });
+
+/**
+ * Of some sessions those that the actor may see: for what hangs on a session and has no owner of its own. Asks for no scope, because each
+ * of those things has its own; takes a statement only for people who do not see all of the tenant.
+ */
+export async function visibleAmong(ctx: TenantContext, ids: readonly string[]): Promise<readonly string[]> {
+  if (seesAll(ctx)) return ids;
+  const found = await Promise.all(ids.map((id) => isVisible(ctx).load(id)));
+  return ids.filter((_id, index) => found[index]);
+}
+
+/** Rows that hang on a session, without those whose session the actor may not see. */
+export async function withVisibleSession<Row extends { readonly sessionId: string }>(
+  ctx: TenantContext,
+  rows: readonly Row[],
+): Promise<Row[]> {
+  const ids = new Set(await visibleAmong(ctx, [...new Set(rows.map(({ sessionId }) => sessionId))]));
+  return rows.filter(({ sessionId }) => ids.has(sessionId));
+}
 
 /** One session, deleted or not; null when there is none. */
 export async function find(ctx: TenantContext, id: string): Promise<SessionRow | null> {
@@ -82,7 +101,7 @@ export async function find(ctx: TenantContext, id: string): Promise<SessionRow |
   return byId(ctx).load(id);
 }
 
-/** One session, deleted or not. @throws NOT_FOUND when it is missing or another tenant's; the two look alike on purpose. */
+/** One session, deleted or not. @throws NOT_FOUND when it is missing, another tenant's or another person's, which all look alike. */
 export async function mustFind(ctx: TenantContext, id: string): Promise<SessionRow> {
   const session = await find(ctx, id);
   if (!session) throw notFound("Session");
@@ -98,6 +117,7 @@ export async function create(ctx: TenantContext, input: NewSession): Promise<Ses
     const now = tx.clock.now();
     const session = await tx.db.session.create({
       data: {
+        userId: ownerOfNew(tx),
         name: input.name,
         title: input.title ?? null,
         description: input.description ?? null,
@@ -168,7 +188,7 @@ export async function remove(ctx: TenantContext, id: string, { hard }: { readonl
   requireScope(ctx, SCOPES.SESSIONS_WRITE);
   await write(ctx, async (tx) => {
     if (hard) {
-      const { count } = await tx.db.session.deleteMany({ where: { id } });
+      const { count } = await tx.db.session.deleteMany({ where: { AND: [ownRows(tx), { id }] } });
       if (count === 0) throw notFound("Session");
     } else {
       await change(tx, id, { status: SESSION_STATUSES.DELETED });
@@ -186,7 +206,7 @@ export async function remove(ctx: TenantContext, id: string, { hard }: { readonl
 export async function touchOpen(tx: TenantContext, id: string, at: Date): Promise<void> {
   const { ARCHIVED, DELETED } = SESSION_STATUSES;
   const { count } = await tx.db.session.updateMany({
-    where: { id, status: { notIn: [ARCHIVED, DELETED] } },
+    where: { AND: [ownRows(tx), { id, status: { notIn: [ARCHIVED, DELETED] } }] },
     data: { updatedAt: at },
   });
   if (count > 0) return;
@@ -199,15 +219,25 @@ export function statusOf(session: Pick<SessionRow, "status">): SessionStatus {
   return wordOf(SESSION_STATUSES, session.status, SESSION_STATUSES.ACTIVE);
 }
 
+const isVisible = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
+  const where = { AND: [ownRows(ctx), { id: { in: [...ids] } }] };
+  const rows = await ctx.db.session.findMany({ where, select: { id: true } });
+  return new Map(rows.map(({ id }) => [id, true]));
+});
+
 /** Which sessions a list shows to this caller. */
-function visible({ status, search, userId, createdAfter, createdBefore }: SessionFilter) {
+function visible(
+  ctx: TenantContext,
+  { status, search, userId, createdAfter, createdBefore }: SessionFilter,
+): Prisma.SessionWhereInput {
   const contains = { contains: (search ?? "").replaceAll(/[\\%_]/g, "\\$&"), mode: "insensitive" } as const;
-  return {
+  const asked = {
     status: status ? wordsFilter(SESSION_STATUSES, status, SESSION_STATUSES.ACTIVE) : { not: SESSION_STATUSES.DELETED },
     ...(search && { OR: [{ name: contains }, { title: contains }, { description: contains }] }),
     ...(typeof userId === "string" && { userId }),
     createdAt: { ...(createdAfter && { gt: createdAfter }), ...(createdBefore && { lt: createdBefore }) },
   };
+  return { AND: [ownRows(ctx), asked] };
 }
 
 async function change(
@@ -228,7 +258,7 @@ async function changeIf(
   data: Prisma.SessionUncheckedUpdateManyInput,
 ): Promise<SessionRow | null> {
   const { count } = await tx.db.session.updateMany({
-    where: { id, ...condition },
+    where: { AND: [ownRows(tx), { id, ...condition }] },
     data: { updatedAt: tx.clock.now(), ...data },
   });
   const session = await reread(tx, id);
@@ -237,7 +267,7 @@ async function changeIf(
 
 /** What stands in the transaction now, past the loaders. */
 async function reread(tx: TenantContext, id: string): Promise<SessionRow> {
-  const session = await tx.db.session.findUnique({ where: { id } });
+  const session = await tx.db.session.findUnique({ where: { id, AND: [ownRows(tx)] } });
   if (!session) throw notFound("Session");
   return session;
 }

@@ -1,5 +1,5 @@
 import { defineLoader } from "../context/loaders.ts";
-import { requireScope, SCOPES } from "../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../context/permissions.ts";
 import type { TaskRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { definePageLoader, pageOf } from "./paging.ts";
@@ -30,10 +30,10 @@ export interface TaskFilter {
   readonly sessionId?: string | null | undefined;
 }
 
-/** The tenant's background work, newest first. Tasks are part of the conversations they serve, so who reads sessions reads them. */
+/** The background work that the actor may see, newest first. Tasks are part of the conversations they serve, so who reads sessions reads them. */
 export async function list(ctx: TenantContext, page: PageArgs, filter: TaskFilter): Promise<Page<TaskRow>> {
   requireScope(ctx, SCOPES.SESSIONS_READ);
-  const where = visible(filter);
+  const where = visible(ctx, filter);
   return pageOf(ctx, { list: "tasks", order: ORDER }, page, {
     read: (window) =>
       ctx.db.task.findMany({ where: { AND: [where, window.where] }, orderBy: window.orderBy, take: window.take }),
@@ -70,7 +70,7 @@ export function priorityOf(task: Pick<TaskRow, "priority">): TaskPriority {
 }
 
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
-  const rows = await ctx.db.task.findMany({ where: { AND: [visible({}), { id: { in: [...ids] } }] } });
+  const rows = await ctx.db.task.findMany({ where: { AND: [visible(ctx, {}), { id: { in: [...ids] } }] } });
   return new Map(rows.map((row) => [row.id, row]));
 });
 
@@ -81,14 +81,14 @@ const loadPage = definePageLoader<TaskRow, TaskFilter>({
     const sessions = await ctx.db.session.findMany({
       relationLoadStrategy: "join",
       where: { id: { in: [...sessionIds] } },
-      select: { id: true, tasks: { where: { AND: [visible(filter), where] }, orderBy, take } },
+      select: { id: true, tasks: { where: { AND: [visible(ctx, filter), where] }, orderBy, take } },
     });
     return new Map(sessions.map((session) => [session.id, session.tasks]));
   },
   async count(ctx, sessionIds, filter) {
     const counts = await ctx.db.task.groupBy({
       by: ["sessionId"],
-      where: { AND: [visible(filter), { sessionId: { in: [...sessionIds] } }] },
+      where: { AND: [visible(ctx, filter), { sessionId: { in: [...sessionIds] } }] },
       _count: { _all: true },
     });
     return new Map(counts.map(({ sessionId, _count }) => [sessionId ?? "", _count?._all ?? 0]));
@@ -96,11 +96,12 @@ const loadPage = definePageLoader<TaskRow, TaskFilter>({
 });
 
 /** Which tasks a caller may see: every read of this file goes through it. */
-function visible({ status, sessionId }: TaskFilter) {
-  return {
+function visible(ctx: TenantContext, { status, sessionId }: TaskFilter) {
+  const asked = {
     ...(status && { status: wordsFilter(STORED_STATUSES, status.flatMap(storedAs), TASK_STATUSES.QUEUED) }),
     ...(sessionId != null && { sessionId }),
   };
+  return { AND: [ownRows(ctx), asked] };
 }
 
 function storedAs(status: TaskStatus): (TaskStatus | typeof IN_PROGRESS)[] {

@@ -1,5 +1,5 @@
 import { defineLoader } from "../../context/loaders.ts";
-import { requireScope, SCOPES } from "../../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../../context/permissions.ts";
 import type { TenantContext } from "../../context/tenant-context.ts";
 import { notFound } from "../../errors.ts";
 import * as audit from "../audit.ts";
@@ -8,7 +8,7 @@ import { pageOf } from "../paging.ts";
 import type { Page, PageArgs } from "../paging.ts";
 import { wordsFilter } from "../stored-words.ts";
 import { write } from "../writes.ts";
-import { INTEGRATION_KINDS, INTEGRATION_PROVIDERS, present } from "./present.ts";
+import { INTEGRATION_KINDS, INTEGRATION_PROVIDERS, present, SERVICE_PREFIX } from "./present.ts";
 import type { Integration, IntegrationKind, IntegrationProvider } from "./present.ts";
 
 export { INTEGRATION_KINDS, INTEGRATION_PROVIDERS, INTEGRATION_PURPOSES, INTEGRATION_STATUSES } from "./present.ts";
@@ -36,10 +36,10 @@ export interface IntegrationChanges {
   readonly enabled?: boolean | null | undefined;
 }
 
-/** The accounts and servers that the tenant has connected, the first one first. */
+/** The accounts and servers that are connected, as far as the actor may see them, the first one first. */
 export async function list(ctx: TenantContext, page: PageArgs, filter: IntegrationFilter): Promise<Page<Integration>> {
   requireScope(ctx, SCOPES.INTEGRATIONS_READ);
-  const where = visible(filter);
+  const where = visible(ctx, filter);
   return pageOf(ctx, { list: "integrations", order: ORDER }, page, {
     async read(window) {
       const rows = await ctx.db.integration.findMany({
@@ -75,7 +75,7 @@ export async function update(ctx: TenantContext, id: string, changes: Integratio
   const data = { ...(name != null && { name }), ...(enabled != null && { enabled }) };
   const fields = Object.keys(data);
   return write(ctx, async (tx) => {
-    const where = { AND: [visible({}), { id }] };
+    const where = { AND: [visible(tx, {}), { id }] };
     if (fields.length > 0) {
       const { count } = await tx.db.integration.updateMany({ where, data });
       if (count > 0) await audit.record(tx, { action: "integration.update", target: id, details: { fields } });
@@ -90,23 +90,30 @@ export async function update(ctx: TenantContext, id: string, changes: Integratio
 export async function remove(ctx: TenantContext, id: string): Promise<void> {
   requireScope(ctx, SCOPES.INTEGRATIONS_WRITE);
   await write(ctx, async (tx) => {
-    const { count } = await tx.db.integration.deleteMany({ where: { AND: [visible({}), { id }] } });
+    const { count } = await tx.db.integration.deleteMany({ where: { AND: [visible(tx, {}), { id }] } });
     if (count === 0) throw notFound("Integration");
     await audit.record(tx, { action: "integration.delete", target: id });
   });
 }
 
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
-  const rows = await ctx.db.integration.findMany({ where: { AND: [visible({}), { id: { in: [...ids] } }] } });
+  const rows = await ctx.db.integration.findMany({ where: { AND: [visible(ctx, {}), { id: { in: [...ids] } }] } });
   return new Map(rows.map((row) => [row.id, present(row)]));
 });
 
 /** Which integrations a caller may see and change: every read and write of this file goes through it. */
-function visible({ kind, provider, enabled }: IntegrationFilter) {
-  return {
+function visible(ctx: TenantContext, { kind, provider, enabled }: IntegrationFilter) {
+  const asked = {
     ...(kind && { serviceType: wordsFilter(INTEGRATION_KINDS, kind, INTEGRATION_KINDS.OTHER) }),
     ...(provider && { provider: wordsFilter(INTEGRATION_PROVIDERS, provider, INTEGRATION_PROVIDERS.OTHER) }),
     // NULL, which the predecessor left at times, is not switched on.
     ...(enabled != null && (enabled ? { enabled } : { OR: [{ enabled }, { enabled: null }] })),
   };
+  return { AND: [ownOrService(ctx), asked] };
+}
+
+/** What serves the tenant as a whole is everybody's, whoever connected it. */
+function ownOrService(ctx: TenantContext): { OR?: object[] } {
+  const { OR: own } = ownRows(ctx);
+  return own ? { OR: [...own, { purpose: { startsWith: SERVICE_PREFIX } }] } : {};
 }

@@ -33,6 +33,9 @@ export const INTEGRATION_STATUSES = {
 } as const;
 export type IntegrationStatus = (typeof INTEGRATION_STATUSES)[keyof typeof INTEGRATION_STATUSES];
 
+/** How the stored purposes of what serves the tenant as a whole begin. */
+export const SERVICE_PREFIX = "service_";
+
 /** A connected account or server as everybody may see it: its credentials stay in the row. */
 export interface Integration {
   readonly __typename: "CalendarIntegration" | "EmailIntegration" | "McpIntegration" | "OtherIntegration";
@@ -105,7 +108,7 @@ function typeName(kind: IntegrationKind, serverUrl: string | null): Integration[
 }
 
 function purposeOf({ purpose, userId }: IntegrationRow): IntegrationPurpose {
-  if (purpose.startsWith("service_")) return INTEGRATION_PURPOSES.SERVICE;
+  if (purpose.startsWith(SERVICE_PREFIX)) return INTEGRATION_PURPOSES.SERVICE;
   if (purpose.startsWith("user_")) return INTEGRATION_PURPOSES.USER;
   return userId === null ? INTEGRATION_PURPOSES.SERVICE : INTEGRATION_PURPOSES.USER;
 }

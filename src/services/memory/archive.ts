@@ -27,6 +27,7 @@ export async function archiveSession(ctx: TenantContext, id: string): Promise<Se
 async function rememberConversation(tx: TenantContext, session: SessionRow): Promise<void> {
   const now = tx.clock.now();
   const data = {
+    userId: session.userId,
     content: await conversationText(tx, session),
     kind: MEMORY_KINDS.SUMMARY,
     importanceScore: ARCHIVED_IMPORTANCE,
@@ -36,7 +37,9 @@ async function rememberConversation(tx: TenantContext, session: SessionRow): Pro
   const earlier =
     session.lastIndexedAt === null
       ? null
-      : await tx.db.memoryLong.findFirst({ where: { content: { startsWith: headerStart(session) } } });
+      : await tx.db.memoryLong.findFirst({
+          where: { AND: [ofOwner(session), { content: { startsWith: headerStart(session) } }] },
+        });
   const memory = earlier
     ? await tx.db.memoryLong.update({ where: { id: earlier.id }, data })
     : await tx.db.memoryLong.create({ data: { ...data, createdAt: now } });
@@ -82,6 +85,11 @@ async function* messagesOf(tx: TenantContext, sessionId: string): AsyncGenerator
     const { createdAt, id } = last;
     beyond = { createdAt: { gte: createdAt }, OR: [{ createdAt: { gt: createdAt } }, { id: { gt: id } }] };
   }
+}
+
+/** Anybody may write a memory that begins like this one: what another person wrote is not renewed, which would show it to them. */
+function ofOwner({ userId }: SessionRow) {
+  return { OR: [{ userId }, { userId: null }] };
 }
 
 function headerStart(session: SessionRow): string {

@@ -1,5 +1,5 @@
 import { defineLoader } from "../../context/loaders.ts";
-import { requireScope, SCOPES } from "../../context/permissions.ts";
+import { ownerOfNew, ownRows, requireScope, SCOPES } from "../../context/permissions.ts";
 import type { MemoryLongRow, SessionRow } from "../../context/rows.ts";
 import type { TenantContext } from "../../context/tenant-context.ts";
 import { notFound } from "../../errors.ts";
@@ -55,14 +55,16 @@ export interface MemoryChanges {
   readonly importance?: number | null | undefined;
 }
 
-/** What the tenant's assistant has learned for good, newest first. */
+/** What was learned for good, as far as the actor may see it, newest first. */
 export async function list(ctx: TenantContext, page: PageArgs, filter: MemoryFilter): Promise<Page<MemoryLongRow>> {
   requireScope(ctx, SCOPES.MEMORY_READ);
   new Problems()
     .within("filter.minImportance", filter.minImportance, 0, 1)
     .size("filter.sessionIds", filter.sessionIds, IDS_MAX)
     .throwIfAny();
-  const where = visible(filter);
+  // A session that the actor may not see answers like one that does not exist, although memories of the tenant may name it.
+  const sessionIds = filter.sessionIds && (await sessions.visibleAmong(ctx, filter.sessionIds));
+  const where = visible(ctx, { ...filter, sessionIds });
   return pageOf(ctx, { list: "longTermMemories", order: ORDER }, page, {
     read: (window) =>
       ctx.db.memoryLong.findMany({ where: { AND: [where, window.where] }, orderBy: window.orderBy, take: window.take }),
@@ -80,7 +82,7 @@ export async function find(ctx: TenantContext, id: string): Promise<MemoryLongRo
  * Adds a memory.
  *
  * @throws BAD_USER_INPUT for an empty content, one over 20,000 characters, an importance outside 0 to 1, or more than 100 sessions.
- * @throws NOT_FOUND when one of the sessions is missing or another tenant's.
+ * @throws NOT_FOUND when one of the sessions is missing, another tenant's or another person's.
  */
 export async function remember(ctx: TenantContext, input: NewMemory): Promise<MemoryLongRow> {
   requireScope(ctx, SCOPES.MEMORY_WRITE);
@@ -92,6 +94,7 @@ export async function remember(ctx: TenantContext, input: NewMemory): Promise<Me
     const now = tx.clock.now();
     const memory = await tx.db.memoryLong.create({
       data: {
+        userId: ownerOfNew(tx),
         content,
         kind,
         importanceScore: importance,
@@ -121,7 +124,7 @@ export async function update(ctx: TenantContext, id: string, changes: MemoryChan
   };
   const fields = Object.keys(data);
   return write(ctx, async (tx) => {
-    const where = { AND: [visible({}), { id }] };
+    const where = { AND: [visible(tx, {}), { id }] };
     if (fields.length > 0) {
       const { count } = await tx.db.memoryLong.updateMany({ where, data: { ...data, updatedAt: tx.clock.now() } });
       if (count > 0) await audit.record(tx, { action: "memory.update", target: id, details: { fields } });
@@ -142,7 +145,7 @@ export async function forget(ctx: TenantContext, ids: readonly string[]): Promis
   requireScope(ctx, SCOPES.MEMORY_WRITE);
   new Problems().size("ids", ids, IDS_MAX).throwIfAny();
   return write(ctx, async (tx) => {
-    const where = { AND: [visible({}), { id: { in: [...ids] } }] };
+    const where = { AND: [visible(tx, {}), { id: { in: [...ids] } }] };
     const rows = await tx.db.memoryLong.findMany({ where, select: { id: true } });
     if (rows.length === 0) return [];
     await tx.db.memoryLong.deleteMany({ where });
@@ -154,7 +157,7 @@ export async function forget(ctx: TenantContext, ids: readonly string[]): Promis
 }
 
 /**
- * The sessions that a memory was learned from: those of this tenant that still exist and are not deleted, in the order noted. One statement
+ * The sessions that a memory was learned from: those that the actor may see and that are not deleted, in the order noted. One statement
  * for all memories asked for in the same tick. What else the column holds is passed over: no key guards it.
  */
 export async function sessionsOf(ctx: TenantContext, memory: MemoryLongRow): Promise<readonly SessionRow[]> {
@@ -176,18 +179,19 @@ export function importanceOf(memory: Pick<MemoryLongRow, "importanceScore">): nu
 }
 
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
-  const rows = await ctx.db.memoryLong.findMany({ where: { AND: [visible({}), { id: { in: [...ids] } }] } });
+  const rows = await ctx.db.memoryLong.findMany({ where: { AND: [visible(ctx, {}), { id: { in: [...ids] } }] } });
   return new Map(rows.map((row) => [row.id, row]));
 });
 
 /** Which memories a caller may see and change: every read and write of this file goes through it. */
-function visible({ minImportance, kind, sessionIds, createdAfter, createdBefore }: MemoryFilter) {
-  return {
+function visible(ctx: TenantContext, { minImportance, kind, sessionIds, createdAfter, createdBefore }: MemoryFilter) {
+  const asked = {
     ...(minImportance != null && minImportance > 0 && { importanceScore: { gte: minImportance } }),
     ...(kind && { kind: wordsFilter(MEMORY_KINDS, kind, MEMORY_KINDS.GENERAL) }),
     ...(sessionIds && learnedFromOneOf(sessionIds)),
     createdAt: { ...(createdAfter && { gt: createdAfter }), ...(createdBefore && { lt: createdBefore }) },
   };
+  return { AND: [ownRows(ctx), asked] };
 }
 
 function learnedFromOneOf(sessionIds: readonly string[]) {
@@ -205,6 +209,6 @@ function checkTexts({ content, importance }: MemoryChanges): Problems {
 // A key that may only write memory may name sessions, so this does not go through the reads of sessions.
 async function requireSessions(tx: TenantContext, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
-  const found = await tx.db.session.count({ where: { id: { in: [...ids] } } });
+  const found = await tx.db.session.count({ where: { AND: [ownRows(tx), { id: { in: [...ids] } }] } });
   if (found < ids.length) throw notFound("Session");
 }

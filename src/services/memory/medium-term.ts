@@ -1,8 +1,9 @@
 import { contextLoader, defineLoader } from "../../context/loaders.ts";
-import { requireScope, SCOPES } from "../../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../../context/permissions.ts";
 import type { MemoryMediumRow } from "../../context/rows.ts";
 import type { TenantContext } from "../../context/tenant-context.ts";
 import { Problems } from "../checks.ts";
+import * as sessions from "../sessions.ts";
 
 const SUMMARIES_MAX = 100;
 
@@ -29,7 +30,8 @@ export async function find(ctx: TenantContext, id: string): Promise<MemoryMedium
 }
 
 const byId = defineLoader(async (ctx: TenantContext, ids: readonly string[]) => {
-  const rows = await ctx.db.memoryMedium.findMany({ where: { id: { in: [...ids] } } });
+  const found = await ctx.db.memoryMedium.findMany({ where: { id: { in: [...ids] } } });
+  const rows = await sessions.withVisibleSession(ctx, found);
   return new Map(rows.map((row) => [row.id, row]));
 });
 
@@ -38,10 +40,10 @@ async function readSummaries(
   sessionIds: readonly string[],
   first: number,
 ): Promise<ReadonlyMap<string, readonly MemoryMediumRow[]>> {
-  const sessions = await ctx.db.session.findMany({
+  const found = await ctx.db.session.findMany({
     relationLoadStrategy: "join",
-    where: { id: { in: [...sessionIds] } },
+    where: { AND: [ownRows(ctx), { id: { in: [...sessionIds] } }] },
     select: { id: true, memoryMedium: { orderBy: [{ createdAt: "desc" }, { id: "desc" }], take: first } },
   });
-  return new Map(sessions.map((session) => [session.id, session.memoryMedium]));
+  return new Map(found.map((session) => [session.id, session.memoryMedium]));
 }

@@ -1,10 +1,11 @@
 import { defineLoader } from "../../context/loaders.ts";
-import { requireScope, SCOPES } from "../../context/permissions.ts";
+import { ownRows, requireScope, SCOPES } from "../../context/permissions.ts";
 import type { MemoryShortRow, Prisma } from "../../context/rows.ts";
 import type { TenantContext } from "../../context/tenant-context.ts";
 import { notFound } from "../../errors.ts";
 import * as audit from "../audit.ts";
 import { Problems } from "../checks.ts";
+import * as sessions from "../sessions.ts";
 import { write } from "../writes.ts";
 
 const TTL_SECONDS_MAX = 2_592_000; // 30 days
@@ -21,7 +22,7 @@ export async function ofSession(ctx: TenantContext, sessionId: string): Promise<
  *
  * @param input.ttlSeconds when it expires: 1 second to 30 days from now.
  * @throws BAD_USER_INPUT for another time, or a context over 64 KiB of JSON.
- * @throws NOT_FOUND when the session is missing or another tenant's.
+ * @throws NOT_FOUND when the session is missing, another tenant's or another person's.
  */
 export async function set(
   ctx: TenantContext,
@@ -49,7 +50,7 @@ export async function set(
  * Clears what is kept in mind during a session.
  *
  * @returns whether there was something that had not expired.
- * @throws NOT_FOUND when the session is missing or another tenant's.
+ * @throws NOT_FOUND when the session is missing, another tenant's or another person's.
  */
 export async function clear(ctx: TenantContext, sessionId: string): Promise<boolean> {
   requireScope(ctx, SCOPES.MEMORY_WRITE);
@@ -62,7 +63,8 @@ export async function clear(ctx: TenantContext, sessionId: string): Promise<bool
 }
 
 const bySession = defineLoader(async (ctx: TenantContext, sessionIds: readonly string[]) => {
-  const rows = await ctx.db.memoryShort.findMany({ where: { sessionId: { in: [...sessionIds] }, ...unexpired(ctx) } });
+  const ids = await sessions.visibleAmong(ctx, sessionIds);
+  const rows = await ctx.db.memoryShort.findMany({ where: { sessionId: { in: [...ids] }, ...unexpired(ctx) } });
   return new Map(rows.map((row) => [row.sessionId, row]));
 });
 
@@ -72,6 +74,6 @@ function unexpired(ctx: TenantContext) {
 
 // A key that may only write memory may name a session, so this does not go through the reads of sessions.
 async function requireSession(tx: TenantContext, id: string): Promise<void> {
-  const session = await tx.db.session.findUnique({ where: { id }, select: { id: true } });
+  const session = await tx.db.session.findUnique({ where: { id, AND: [ownRows(tx)] }, select: { id: true } });
   if (!session) throw notFound("Session");
 }
