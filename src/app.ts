@@ -1,3 +1,4 @@
+import path from "node:path";
 import type { Config } from "./config.ts";
 import { openAppContext } from "./context/app-context.ts";
 import type { AppContext } from "./context/app-context.ts";
@@ -10,6 +11,10 @@ import { openMetrics } from "./http/metrics.ts";
 import { openHttpServer } from "./http/server.ts";
 import { expectedMigration } from "./migrate/migrate.ts";
 import { buildAtriumSchema } from "./resolvers/index.ts";
+import type { Mailer } from "./services/mail/mailer.ts";
+import { openOutbox } from "./services/mail/outbox.adapter.ts";
+import { openMailSender } from "./services/mail/sender.ts";
+import { openSmtpMailer } from "./services/mail/smtp.adapter.ts";
 
 export interface AppOptions {
   readonly config: Config;
@@ -49,11 +54,15 @@ export async function openApp(options: AppOptions): Promise<App> {
       sampleKey: options.sampleKey,
     });
     context.setPublicUrl(server.url);
+    const mail = openMailSender(context, openMailer(options));
+    context.setMailSender(mail);
+    mail.start();
     return {
       url: server.url,
       context,
       async close() {
         await server.close();
+        await mail.close();
         await context.close();
       },
     };
@@ -61,6 +70,12 @@ export async function openApp(options: AppOptions): Promise<App> {
     await context.close();
     throw error;
   }
+}
+
+function openMailer({ config, clock = systemClock }: AppOptions): Mailer {
+  const { smtpUrl, mailFrom: from, dataDir } = config;
+  if (smtpUrl !== undefined) return openSmtpMailer({ url: smtpUrl, from });
+  return openOutbox({ folder: path.join(dataDir, "outbox"), from, now: clock.now });
 }
 
 /** Everything but the server: what commands work with. */

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { Writable } from "node:stream";
 import { z } from "zod";
 import { openApp } from "../../src/app.ts";
@@ -6,6 +7,9 @@ import { readConfig } from "../../src/config.ts";
 import { openLog } from "../../src/context/log.ts";
 import { newDatabase } from "./database.ts";
 import type { TestDatabase } from "./database.ts";
+import { mailboxIn } from "./mailbox.ts";
+import type { Mailbox } from "./mailbox.ts";
+import { temporaryFolder } from "./postgres.ts";
 import { sendTo } from "./send.ts";
 import type { Sender } from "./send.ts";
 import { tenantMaker } from "./tenants.ts";
@@ -28,6 +32,8 @@ export interface TestApp {
   readonly anonymous: Sender;
   /** A new tenant with an API key that may do everything, and a client that speaks as it. */
   readonly newTenant: (options?: { readonly scopes?: readonly string[] }) => Promise<TestTenant>;
+  /** The mail that went out. */
+  readonly mailbox: Mailbox;
   /** How many SQL statements tenants' clients sent while `work` ran. */
   readonly countStatements: (work: () => Promise<unknown>) => Promise<number>;
   readonly close: () => Promise<void>;
@@ -39,9 +45,11 @@ export async function startApp(
   options: Partial<AppOptions> = {},
 ): Promise<TestApp> {
   const database = await newDatabase();
+  const dataDir = temporaryFolder();
   const logs: Record<string, unknown>[] = [];
   const config = readConfig({
     PORT: "0",
+    DATA_DIR: dataDir,
     DATABASE_URL: database.gatewayUrl,
     DATABASE_OWNER_URL: database.ownerUrl,
     ...settings,
@@ -64,6 +72,7 @@ export async function startApp(
     platform: sendTo(url, { "X-API-Key": PLATFORM_KEY }),
     anonymous: sendTo(url, {}),
     newTenant: tenantMaker(app, url),
+    mailbox: mailboxIn(config.dataDir),
     async countStatements(work) {
       const before = app.context.statements.count;
       await work();
@@ -72,6 +81,7 @@ export async function startApp(
     async close() {
       await app.close();
       await database.drop();
+      rmSync(dataDir, { recursive: true, force: true });
     },
   };
 }
