@@ -5,6 +5,10 @@ import type { OutsideTokens } from "./authenticate.ts";
 import { openCrossTenant } from "./cross-tenant.ts";
 import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
 import { openSealing } from "./crypto.ts";
+import { openFairPool } from "./fair-pool.ts";
+import type { FairPool } from "./fair-pool.ts";
+import { openFairShare } from "./fair-share.ts";
+import type { FairShare } from "./fair-share.ts";
 import { openIsolation } from "./isolation-probe.ts";
 import type { Logger } from "./log.ts";
 import { openPool } from "./prisma.ts";
@@ -41,6 +45,9 @@ export interface AppContextOptions {
 /** What lives as long as the process: everything that a tenant context is made from. */
 export interface AppContext extends ResolutionParts {
   readonly pool: pg.Pool;
+  /** The same pool, divided between tenants. */
+  readonly fairPool: FairPool;
+  readonly fairShare: FairShare;
   readonly clients: TenantClients;
   readonly crossTenant: CrossTenant;
   readonly log: Logger;
@@ -110,17 +117,23 @@ export function openAppContext(options: AppContextOptions): AppContext {
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
     await withinClosing(Promise.all(background));
+    fairShare.close();
+    fairPool.close();
     await revocations.close();
     await withinClosing(pool.end());
   }
 
-  const clients = openTenantClients(pool, {
+  const fairPool = openFairPool(pool, options.poolMax);
+  const fairShare = openFairShare({ most: EXECUTIONS_PER_CONNECTION * options.poolMax });
+  const clients = openTenantClients(fairPool, {
     preparedStatements: options.preparedStatements,
     statements,
     walls: options.walls,
   });
   return {
     pool,
+    fairPool,
+    fairShare,
     crossTenant,
     statements,
     clients,
@@ -148,5 +161,6 @@ async function withinClosing(work: Promise<unknown>): Promise<void> {
 }
 
 const CLOSE_PATIENCE_MS = 500; // the drain before has taken up to eight of the ten seconds
+const EXECUTIONS_PER_CONNECTION = 4; // while the database is slow, requests wait for its connections and not for each other's execution
 const KEY_USE_EVERY_MS = 60_000;
 const KEYS_TOUCHED_MAX = 100_000;

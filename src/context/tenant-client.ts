@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
-import type pg from "pg";
 import { translateDatabaseError } from "./database-errors.ts";
+import type { FairPool } from "./fair-pool.ts";
 import type { PrismaClient } from "./generated/client/client.ts";
 import type { TenantDb } from "./generated/tenancy/client-types.ts";
 import { TENANT_OWNED_MODELS } from "./generated/tenancy/models.ts";
@@ -39,7 +39,7 @@ export interface WallSwitches {
  * statement, which would run in the context of whoever asked first.
  */
 export function openTenantClients(
-  pool: pg.Pool,
+  pool: FairPool,
   options: {
     readonly preparedStatements: boolean;
     readonly statements: StatementCounter;
@@ -55,7 +55,7 @@ export function openTenantClients(
       const made = scopedClient(
         tenantId,
         openPrisma(
-          tenantPool(pool, tenantId, { setting: options.walls?.setting, statements: options.statements }),
+          tenantPool(pool.of(tenantId), tenantId, { setting: options.walls?.setting, statements: options.statements }),
           nameOf,
         ),
         options.walls?.scope,

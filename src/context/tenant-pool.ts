@@ -5,6 +5,11 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** How a tenant is named to PostgreSQL; the tests put a faulty one here to see the isolation suite go red. */
 export type TenantSetting = (tenantId: string) => string;
 
+/** Where connections come from; the pool itself is one such place. */
+export interface Connections {
+  connect(): Promise<pg.PoolClient>;
+}
+
 /** How many statements were sent, the frame of each (BEGIN, SET LOCAL, COMMIT) not counted. */
 export interface StatementCounter {
   count: number;
@@ -22,7 +27,7 @@ const localSetting: TenantSetting = (tenantId) => `SET LOCAL app.tenant_id = '${
  * @throws when `tenantId` is not a UUID in lower case: it becomes part of SQL text.
  */
 export function tenantPool(
-  shared: pg.Pool,
+  shared: Connections,
   tenantId: string,
   {
     setting = localSetting,

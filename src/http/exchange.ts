@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import type { AppContext } from "../context/app-context.ts";
 import type { CredentialHeaders } from "../context/authenticate.ts";
+import type { Guest } from "../context/fair-share.ts";
 import { resolveRequest } from "../context/request.ts";
 import { createPlatformContext } from "../context/tenant-context.ts";
 import type { RequestFacts, TenantContext } from "../context/tenant-context.ts";
@@ -13,6 +14,8 @@ export interface Exchange {
   ctx?: TenantContext;
   /** Why this caller may ask for nothing that belongs to a tenant. */
   refusal?: AppError;
+  /** Its place among the requests of its tenant. */
+  guest?: Guest;
   operation?: string;
   kind?: string;
   codes: readonly ErrorCode[];
@@ -55,6 +58,12 @@ export function contextWithoutTenant(app: AppContext, request: FastifyRequest): 
 /** The tenant of a context, if it has one: the platform administrator may name none. */
 export function tenantIdOf(ctx: TenantContext | undefined): string | undefined {
   return ctx && Object.prototype.propertyIsEnumerable.call(ctx, "tenant") ? ctx.tenant.id : undefined;
+}
+
+/** Whose share a request counts towards: its tenant's, or that of the address it comes from. */
+export function laneOf(ctx: TenantContext): string {
+  if (ctx.actor.kind === "platform") return "platform";
+  return tenantIdOf(ctx) ?? `address ${ctx.ip ?? ""}`;
 }
 
 function factsOf(app: AppContext, request: FastifyRequest): RequestFacts {

@@ -9,7 +9,7 @@ import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
 import { openApollo, reportOutside } from "../resolvers/server.ts";
 import type { GraphqlServer } from "../resolvers/server.ts";
-import { contextWithoutTenant, credentialHeaders, exchangeOf, resolve, tenantIdOf } from "./exchange.ts";
+import { contextWithoutTenant, credentialHeaders, exchangeOf, laneOf, resolve, tenantIdOf } from "./exchange.ts";
 import type { Exchange } from "./exchange.ts";
 import { challenge } from "./failures.ts";
 
@@ -67,6 +67,10 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
     exchanges.set(exchange.ctx.loaders, exchange);
     const tenantId = tenantIdOf(exchange.ctx);
     if (tenantId !== undefined) void reply.header("X-Tenant-ID", tenantId);
+    const guest = app.fairShare.arrive(laneOf(exchange.ctx));
+    exchange.guest = guest;
+    // The end of the answer, or of the connection.
+    reply.raw.once("close", guest.leave);
   }
 
   server.route<{ Reply: string }>({
@@ -75,7 +79,10 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
     bodyLimit: BODY_MAX_BYTES,
     onRequest,
     async handler(request, reply) {
-      const body = await inTime(mount.deadlineMs, Promise.resolve(execute.call(server, request, reply)));
+      const body = await inTime(
+        mount.deadlineMs,
+        inTurn(request, async () => execute.call(server, request, reply)),
+      );
       void reply.header("Cache-Control", "private, no-store");
       challenge(reply, reply.statusCode);
       return typeof body !== "string" || reply.statusCode < 400 ? body : completed(body, request);
@@ -100,6 +107,12 @@ function refusalFrom(error: unknown, request: FastifyRequest): AppError {
     length <= BODY_WITHOUT_TENANT_MAX_BYTES;
   if (mayStay) return error;
   throw error;
+}
+
+/** Waits until it is the turn of this tenant. @throws UNAVAILABLE when that takes too long. */
+async function inTurn<Answer>(request: FastifyRequest, work: () => Promise<Answer>): Promise<Answer> {
+  const { guest } = exchangeOf(request);
+  return guest ? guest.inTurn(work) : work();
 }
 
 /** @throws UNAVAILABLE when the answer is late. What runs is not stopped: its statements have an end of their own. */

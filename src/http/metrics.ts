@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { AppContext } from "../context/app-context.ts";
+import { USAGE_METRICS } from "../services/usage.ts";
 
 /** What became of a request. A client's mistake is not our error. */
 export type Outcome = "ok" | "client_error" | "unavailable" | "server_error";
@@ -15,10 +16,14 @@ export interface Metrics {
   readonly text: () => Promise<{ readonly body: string; readonly contentType: string }>;
 }
 
+const TENANTS_NAMED_MAX = 50;
 const DURATION_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** The process's counts, under names that begin with `atrium_`. No label holds a tenant, an id or a name that a client chooses: their number is unbounded. */
-export function openMetrics(): Metrics {
+/**
+ * The process's counts, under names that begin with `atrium_`. No label holds an id or a name that a client chooses, because their number is
+ * unbounded, but for the first 50 clients without a credential, and 50 tenants where the operator asks for them.
+ */
+export function openMetrics({ namesTenants }: { readonly namesTenants: boolean }): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -47,7 +52,11 @@ export function openMetrics(): Metrics {
       durations.observe({ route }, seconds);
     },
     resolved: (source, hasCredential) => resolutions.inc({ source, credential: hasCredential ? "yes" : "no" }),
-    observe: (app) => observe(registers, app),
+    observe(app) {
+      observe(registers, app);
+      observeMeters(registers, app);
+      if (namesTenants) observeTenants(registers, app);
+    },
     text: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
   };
 }
@@ -71,7 +80,83 @@ function observe(registers: Registry[], app: AppContext): void {
       const { totalCount, idleCount, waitingCount } = app.pool;
       this.set({ state: "busy" }, totalCount - idleCount);
       this.set({ state: "idle" }, idleCount);
-      this.set({ state: "waiting" }, waitingCount);
+      this.set({ state: "waiting" }, waitingCount + app.fairPool.counts().waiting);
+    },
+  });
+  new Gauge({
+    name: "atrium_executions",
+    help: "GraphQL requests that are executed, and that wait for their tenant's turn.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      const { running, waiting } = app.fairShare.counts();
+      this.set({ state: "running" }, running);
+      this.set({ state: "waiting" }, waiting);
+    },
+  });
+  new Counter({
+    name: "atrium_executions_refused_total",
+    help: "GraphQL requests that were sent away: full where too many of one tenant were under way, late where no turn came in time.",
+    labelNames: ["reason"],
+    registers,
+    collect() {
+      const { full, late } = app.fairShare.counts();
+      this.reset();
+      this.inc({ reason: "full" }, full);
+      this.inc({ reason: "late" }, late);
+    },
+  });
+}
+
+function observeMeters(registers: Registry[], { meters }: AppContext): void {
+  new Counter({
+    name: "atrium_open_access_requests_total",
+    help: "Requests to tenants' data without a credential, by way and client; clients beyond the first 50 are others.",
+    labelNames: ["via", "client"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { via, client, total } of meters.totals.open()) this.inc({ via, client }, total);
+    },
+  });
+  new Gauge({
+    name: "atrium_usage_unflushed",
+    help: "Counts of usage that are not in the database yet.",
+    registers,
+    collect() {
+      this.set(meters.state().waiting);
+    },
+  });
+  new Counter({
+    name: "atrium_usage_flush_failures_total",
+    help: "Writes of usage that failed; what they held is written later.",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(meters.state().failures);
+    },
+  });
+  new Counter({
+    name: "atrium_usage_lost_total",
+    help: "Counts of usage that found no room in memory while the database was away.",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(meters.state().lost);
+    },
+  });
+}
+
+function observeTenants(registers: Registry[], { meters }: AppContext): void {
+  new Counter({
+    name: "atrium_tenant_usage_total",
+    help: "What tenants used, counted by this process; of the 50 that sent most requests.",
+    labelNames: ["tenant", "metric"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { tenantId: tenant, metric, total } of meters.totals.busiest(USAGE_METRICS.REQUESTS, TENANTS_NAMED_MAX))
+        this.inc({ tenant, metric }, total);
     },
   });
 }

@@ -199,7 +199,7 @@ describe("a probe that fails half-way", () => {
   test("says so, and leaves nothing behind", async () => {
     const { context } = gateway;
     const before = await leftIn(gateway);
-    const broken = openTenantClients(context.pool, {
+    const broken = openTenantClients(context.fairPool, {
       preparedStatements: false,
       statements: { count: 0 },
       walls: { scope: "on", setting: () => "SET LOCAL app.tenant_id = 'nobody'" },

@@ -1,4 +1,5 @@
 import pg from "pg";
+import { openFairPool } from "../../../src/context/fair-pool.ts";
 import { tenantPool } from "../../../src/context/tenant-pool.ts";
 import type { TenantSetting } from "../../../src/context/tenant-pool.ts";
 import { openTenantClients } from "../../../src/context/tenant-client.ts";
@@ -65,7 +66,7 @@ export async function settingsThatSurvive(gateway: Gateway, setting?: TenantSett
       ...(ending === "statement time-out" && { statement_timeout: STATEMENT_TIMEOUT_MS }),
     });
     pool.on("connect", (client) => client.on("error", () => undefined));
-    const clients = openTenantClients(pool, {
+    const clients = openTenantClients(openFairPool(pool, 1), {
       preparedStatements: true,
       statements: { count: 0 },
       walls: { scope: "on", setting },
