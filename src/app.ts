@@ -92,6 +92,8 @@ export function openContext(options: AppOptions, onResolved: AppContext["onResol
     tokenIssuer: config.tokenIssuer ?? config.publicUrl ?? "atrium",
     tokenAudience: config.tokenAudience,
     publicUrl: config.publicUrl,
+    redisUrl: config.redisUrl,
+    rateLimitFailure: config.rateLimitFailure,
     defaultTenant: config.defaultTenant,
     trustTenantHeader: config.trustTenantHeader,
     log: options.log ?? openLog(config),

@@ -12,6 +12,7 @@ import type { FairShare } from "./fair-share.ts";
 import { openIsolation } from "./isolation-probe.ts";
 import type { Logger } from "./log.ts";
 import { openPool } from "./prisma.ts";
+import { openPostgresStore, openRedisStore } from "./rate-limit-stores.ts";
 import { openRateLimits } from "./rate-limits.ts";
 import type { ResolutionParts } from "./request.ts";
 import { listenForRevocations } from "./revocations.ts";
@@ -33,6 +34,9 @@ export interface AppContextOptions {
   readonly tokenAudience: string;
   /** Undefined means: where the server listens, which it tells by `setPublicUrl`. */
   readonly publicUrl: string | undefined;
+  /** Undefined means: limits are counted in PostgreSQL. */
+  readonly redisUrl: string | undefined;
+  readonly rateLimitFailure: "open" | "closed";
   readonly defaultTenant: boolean;
   readonly trustTenantHeader: boolean;
   readonly log: Logger;
@@ -97,7 +101,11 @@ export function openAppContext(options: AppContextOptions): AppContext {
   const sealing = openSealing(options.masterKey);
   const accounts: Accounts & { readonly outside: OutsideTokens } = {
     sealing,
-    limits: openRateLimits(pool),
+    limits: openRateLimits({
+      store: options.redisUrl === undefined ? openPostgresStore(pool) : openRedisStore(options.redisUrl),
+      failure: options.rateLimitFailure,
+      log,
+    }),
     tokens: openTokens({
       crossTenant,
       sealing,
@@ -120,6 +128,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
     fairShare.close();
     fairPool.close();
     await revocations.close();
+    await withinClosing(accounts.limits.close());
     await withinClosing(pool.end());
   }
 

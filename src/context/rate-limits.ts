@@ -1,10 +1,13 @@
-import type pg from "pg";
-import { RateLimiterPostgres, RateLimiterRes } from "rate-limiter-flexible";
+import { LRUCache } from "lru-cache";
+import { unavailable } from "../errors.ts";
 import { sha256 } from "./crypto.ts";
+import { describeException } from "./exceptions.ts";
+import type { Logger } from "./log.ts";
+import type { CountStore, Counted } from "./rate-limit-stores.ts";
 
 /** How much of something is allowed in a time. */
 export interface Allowance {
-  /** Names what is counted; part of the key. */
+  /** Names what is counted; part of the key, and the label of its metric: one of a few constants, never something a client chooses. */
   readonly name: string;
   readonly points: number;
   readonly seconds: number;
@@ -16,65 +19,272 @@ export interface Standing {
   readonly isWithin: boolean;
   /** Points left until the count begins anew; never below 0. */
   readonly remaining: number;
-  /** Seconds until the count begins anew. */
+  /** Whole seconds until the count begins anew, at least 1. */
   readonly resetSeconds: number;
 }
 
 /** Counts shared by all processes. Keys are hashed before they leave the process: a count tells nobody whose it is. */
 export interface RateLimits {
-  /** Takes points, whether or not they are there. While the store is away it counts in this process, or throws UNAVAILABLE, as configured. */
+  /**
+   * Takes points. A count begins with the first point and lasts as long as its allowance says.
+   *
+   * Allowances of up to EXACT_MAX points ask the store for every take, and count what goes beyond as well: never more is given than is
+   * allowed. Larger ones are taken here while they are far from used up and told to the store in batches; from NEAR of the allowance on,
+   * every take asks. What goes beyond them is not counted. All processes together give at most SHARE of the allowance for each process
+   * beyond it.
+   *
+   * @throws UNAVAILABLE while the store is away and limits fail closed. When they fail open, each process counts for itself.
+   */
   readonly take: (allowance: Allowance, key: string, points: number) => Promise<Standing>;
-  /** How a count stands, without taking anything. */
+  /** How a count stands, without taking anything. @throws as take. */
   readonly look: (allowance: Allowance, key: string) => Promise<Standing>;
-  /** Begins a count anew. */
+  /** Begins a count anew. @throws as take. */
   readonly reset: (allowance: Allowance, key: string) => Promise<void>;
+  /** Whether the store does not answer. */
+  readonly isAway: () => boolean;
+  /** How often something went beyond an allowance in this process, by the allowance's name. */
+  readonly refusals: ReadonlyMap<string, number>;
+  /** Sends what was counted here, and lets go of the store. */
   readonly close: () => Promise<void>;
 }
 
-/** Counts in PostgreSQL. */
-export function openRateLimits(pool: pg.Pool): RateLimits {
-  const limiters = new Map<string, RateLimiterPostgres>();
+export interface RateLimitOptions {
+  readonly store: CountStore;
+  /** What happens while the store is away: "open" counts in this process, "closed" refuses. */
+  readonly failure: "open" | "closed";
+  readonly log: Logger;
+}
 
-  function limiterOf({ name, points, seconds }: Allowance): RateLimiterPostgres {
-    const id = JSON.stringify([name, points, seconds]);
-    const known =
-      limiters.get(id) ??
-      new RateLimiterPostgres({
-        storeClient: pool,
-        storeType: "pool",
-        schemaName: "atrium",
-        tableName: "rate_limits",
-        tableCreated: true,
-        clearExpiredByTimeout: false,
-        keyPrefix: "",
-        points,
-        duration: seconds,
-      });
-    limiters.set(id, known);
-    return known;
+const EXACT_MAX = 100;
+const NEAR = 0.9;
+/** The part of an allowance that a process may give without having told the store; two processes then give 10 % too much at worst. */
+const SHARE = 0.05;
+const SEND_EVERY_MS = 250;
+const ASK_AGAIN_MS = 1_000; // while the store is away
+const ANSWER_TIMEOUT_MS = 1_000;
+const CLEAR_EVERY_MS = 300_000;
+const COUNTS_MAX = 20_000; // some 300 bytes each
+
+/** One count, as this process sees it. */
+interface Count {
+  readonly seconds: number;
+  /** What the store said last; counts for all processes. */
+  known: number;
+  /** Whether the store has said anything yet. */
+  isKnown: boolean;
+  /** Taken here, and not sent. */
+  unsent: number;
+  /** On its way. */
+  sending: number;
+  /** Sent without an answer: whether it arrived nobody knows, so it counts here, and is not sent again. */
+  lost: number;
+  /** When the count begins anew, in milliseconds since 1970. */
+  endsAt: number;
+}
+
+/** Counts by a store, with what is on its way to it kept here. */
+export function openRateLimits({ store, failure, log }: RateLimitOptions): RateLimits {
+  const refusals = new Map<string, number>();
+  const unsent = new Map<string, Count>();
+  const counts = new LRUCache<string, Count>({
+    max: COUNTS_MAX,
+    // While nothing can be sent, what waits to be sent must not grow either.
+    dispose(_count, id) {
+      if (isAway) unsent.delete(id);
+    },
+  });
+  let isAway = false;
+  let isClosed = false;
+  let unanswered = 0;
+  let running: Promise<unknown> = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  let clearing = later(clear, jittered(CLEAR_EVERY_MS));
+
+  function countOf(id: string, seconds: number): Count {
+    // One that was pushed out before it was sent is still the same count.
+    const found = counts.get(id) ?? unsent.get(id);
+    const now = Date.now();
+    if (found && found.endsAt > now) return found;
+    unsent.delete(id);
+    const endsAt = now + seconds * 1000;
+    const begun: Count = { seconds, known: 0, isKnown: false, unsent: 0, sending: 0, lost: 0, endsAt };
+    counts.set(id, begun);
+    return begun;
   }
 
-  const keyOf = ({ name }: Allowance, key: string): string => sha256(JSON.stringify([name, key]));
-  const standing = ({ points, seconds }: Allowance, found: RateLimiterRes | null): Standing => ({
-    isWithin: (found?.consumedPoints ?? 0) <= points,
-    remaining: Math.max(0, points - (found?.consumedPoints ?? 0)),
-    resetSeconds: Math.ceil((found?.msBeforeNext ?? seconds * 1000) / 1000),
-  });
+  function keep(id: string, count: Count, points: number): void {
+    count.unsent += points;
+    unsent.set(id, count);
+    timer ??= isClosed ? undefined : later(send, isAway ? ASK_AGAIN_MS : SEND_EVERY_MS);
+  }
+
+  async function take(allowance: Allowance, id: string, points: number): Promise<Standing> {
+    const count = countOf(id, allowance.seconds);
+    if (isAway) return takeHere(allowance, id, count, points);
+    if (allowance.points <= EXACT_MAX) return ask(allowance, id, count, points);
+    const after = usedOf(count) + points;
+    // Others only add to it: asking would not find less.
+    if (count.isKnown && after > allowance.points) return standing(allowance, count, false);
+    const untold = count.unsent + count.sending + points;
+    if (after > allowance.points * NEAR || untold > allowance.points * SHARE) return ask(allowance, id, count, points);
+    keep(id, count, points);
+    return standing(allowance, count, true);
+  }
+
+  async function ask(allowance: Allowance, id: string, count: Count, points: number): Promise<Standing> {
+    const waiting = count.unsent;
+    count.unsent = 0;
+    count.sending += waiting + points;
+    const addition = { key: sha256(id), points: waiting + points, seconds: allowance.seconds };
+    const answer = await reach(() => store.add([addition]));
+    count.sending -= waiting + points;
+    if (!answer) {
+      count.lost += waiting;
+      return takeHere(allowance, id, count, points);
+    }
+    adopt(count, answer[0]);
+    const isWithin = count.known + count.lost <= allowance.points;
+    // So that something smaller still finds room.
+    if (!isWithin && allowance.points > EXACT_MAX) keep(id, count, -points);
+    return standing(allowance, count, isWithin);
+  }
+
+  /** Counts in this process alone. @throws UNAVAILABLE when limits fail closed. */
+  function takeHere(allowance: Allowance, id: string, count: Count, points: number): Standing {
+    refuseIfClosed();
+    const isWithin = usedOf(count) + points <= allowance.points;
+    if (isWithin) keep(id, count, points);
+    return standing(allowance, count, isWithin);
+  }
+
+  function refuseIfClosed(): void {
+    // Without a cause: the outage is in the log already, once.
+    if (failure === "closed") throw unavailable(undefined);
+  }
+
+  /** Sends all that was counted here. While the store is away this is also how it is seen to be back. */
+  async function send(): Promise<void> {
+    timer = undefined;
+    if (isAway && unanswered > 0) {
+      // A store that hangs holds a connection of the pool for each question: one more would be one less for everybody.
+      if (!isClosed) timer = later(send, ASK_AGAIN_MS);
+      return;
+    }
+    const batch = [...unsent].filter(([, count]) => count.unsent !== 0);
+    unsent.clear();
+    const additions = batch.map(([id, count]) => ({ key: sha256(id), points: count.unsent, seconds: count.seconds }));
+    for (const [index, [, count]] of batch.entries()) {
+      count.sending += additions[index]?.points ?? 0;
+      count.unsent = 0;
+    }
+    const answer = await reach(() => (batch.length > 0 ? store.add(additions) : store.read(sha256("")).then(() => [])));
+    for (const [index, [, count]] of batch.entries()) {
+      const { points = 0 } = additions[index] ?? {};
+      count.sending -= points;
+      if (answer) adopt(count, answer[index]);
+      else count.lost += points;
+    }
+  }
+
+  async function clear(): Promise<void> {
+    if (!isAway) await reach(() => store.clear());
+    if (!isClosed) clearing = later(clear, jittered(CLEAR_EVERY_MS));
+  }
+
+  function later(work: () => Promise<void>, afterMs: number): NodeJS.Timeout {
+    return setTimeout(() => void (running = Promise.all([running, work()])), afterMs).unref();
+  }
+
+  /** What the store answers; undefined when it does not, which is logged once, until it answers again. */
+  async function reach<Answer>(work: () => Promise<Answer>): Promise<Answer | undefined> {
+    try {
+      const answer = await inTime(counted(work));
+      if (isAway) log.info("the store of rate limits answers again");
+      isAway = false;
+      return answer;
+    } catch (cause) {
+      if (!isAway) log.warn({ cause: describeException(cause), failure }, "the store of rate limits is away");
+      isAway = true;
+      if (!isClosed) timer ??= later(send, ASK_AGAIN_MS);
+      return undefined;
+    }
+  }
+
+  async function counted<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    unanswered += 1;
+    try {
+      return await work();
+    } finally {
+      unanswered -= 1;
+    }
+  }
 
   return {
     async take(allowance, key, points) {
-      const taken = await limiterOf(allowance)
-        .consume(keyOf(allowance, key), points)
-        .catch((refused: unknown) => {
-          if (refused instanceof RateLimiterRes) return refused;
-          throw refused;
-        });
-      return standing(allowance, taken);
+      const found = await take(allowance, idOf(allowance, key), points);
+      if (!found.isWithin) refusals.set(allowance.name, (refusals.get(allowance.name) ?? 0) + 1);
+      return found;
     },
-    look: async (allowance, key) => standing(allowance, await limiterOf(allowance).get(keyOf(allowance, key))),
+    async look(allowance, key) {
+      const id = idOf(allowance, key);
+      const count = countOf(id, allowance.seconds);
+      const answer = isAway ? undefined : await reach(() => store.read(sha256(id)));
+      if (answer) adopt(count, answer);
+      else refuseIfClosed();
+      return standing(allowance, count, usedOf(count) <= allowance.points);
+    },
     async reset(allowance, key) {
-      await limiterOf(allowance).delete(keyOf(allowance, key));
+      const id = idOf(allowance, key);
+      counts.delete(id);
+      unsent.delete(id);
+      const isDone = !isAway && (await reach(async () => store.remove(sha256(id)).then(() => true)));
+      if (isDone !== true) refuseIfClosed();
     },
-    close: async () => undefined,
+    isAway: () => isAway,
+    refusals,
+    async close() {
+      isClosed = true;
+      clearTimeout(timer);
+      clearTimeout(clearing);
+      await running;
+      if (unsent.size > 0) await send();
+      clearTimeout(timer);
+      await store.close();
+    },
   };
+}
+
+function idOf({ name }: Allowance, key: string): string {
+  return JSON.stringify([name, key]);
+}
+
+function usedOf({ known, unsent, sending, lost }: Count): number {
+  return known + unsent + sending + lost;
+}
+
+function adopt(count: Count, found: Counted | undefined): void {
+  count.known = found?.points ?? 0;
+  count.isKnown = true;
+  if (found?.endsAt !== undefined) count.endsAt = found.endsAt;
+}
+
+function standing({ points }: Allowance, count: Count, isWithin: boolean): Standing {
+  const resetSeconds = Math.max(1, Math.ceil((count.endsAt - Date.now()) / 1000));
+  return { isWithin, remaining: Math.max(0, points - usedOf(count)), resetSeconds };
+}
+
+function jittered(ms: number): number {
+  return ms * (0.5 + Math.random()); // so that the processes take turns
+}
+
+async function inTime<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer in ${ANSWER_TIMEOUT_MS} ms`)), ANSWER_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([answer, tooLate]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -9,6 +9,10 @@ export interface TenantLimits {
   readonly requestsPerMinute: number;
   /** Sum of the prices of a minute's operations. */
   readonly complexityPerMinute: number;
+  /** Requests a minute of one API key or one person. */
+  readonly requestsPerMinutePerCredential: number;
+  /** The same for prices. */
+  readonly complexityPerMinutePerCredential: number;
   readonly storageBytes: number;
   /** Tokens of language models, in and out, in a calendar month. */
   readonly tokensPerMonth: number;
@@ -17,7 +21,7 @@ export interface TenantLimits {
 const GIBIBYTE = 2 ** 30;
 
 // Each plan has ten times the traffic of the one before. FREE is for people who try it: ten requests a second leave a busy chat page alone.
-const BY_PLAN: Readonly<Record<Plan, TenantLimits>> = {
+const BY_PLAN: Readonly<Record<Plan, Omit<TenantLimits, `${string}PerCredential`>>> = {
   free: {
     requestsPerMinute: 600,
     complexityPerMinute: 60_000,
@@ -38,10 +42,15 @@ const BY_PLAN: Readonly<Record<Plan, TenantLimits>> = {
   },
 };
 
-// The first two are Int in the API. The other two stay below 2^53, where JSON numbers are exact.
+// A script that runs wild leaves the other half to everybody else in the tenant; a tenant with a single busy key can be given more.
+const SHARE_OF_ONE_CREDENTIAL = 0.5;
+
+// All but the last two are Int in the API. These two stay below 2^53, where JSON numbers are exact.
 const RANGES: Readonly<Record<keyof TenantLimits, { readonly min: number; readonly max: number }>> = {
   requestsPerMinute: { min: 1, max: 1_000_000 },
   complexityPerMinute: { min: 1, max: 1_000_000_000 },
+  requestsPerMinutePerCredential: { min: 1, max: 1_000_000 },
+  complexityPerMinutePerCredential: { min: 1, max: 1_000_000_000 },
   storageBytes: { min: 0, max: 2 ** 50 },
   tokensPerMonth: { min: 0, max: 1_000_000_000_000 },
 };
@@ -51,18 +60,26 @@ export function planOf(tenant: Pick<TenantRecord, "plan">): Plan {
   return wordOf(PLANS, tenant.plan, PLANS.FREE);
 }
 
-/** What the tenant may use: its plan's limits, with its own overrides where they make sense. */
+/**
+ * What the tenant may use: its plan's limits, with its own overrides where they make sense. One credential gets half of the tenant's
+ * requests and prices, overridden or not, unless it has overrides of its own.
+ */
 export function limitsOf(tenant: Pick<TenantRecord, "plan" | "limits">): TenantLimits {
   const plan = BY_PLAN[planOf(tenant)];
-  const own = (name: keyof TenantLimits): number => {
+  const own = (name: keyof TenantLimits, otherwise: number): number => {
     const override = tenant.limits[name];
-    return isInRange(name, override) ? override : plan[name];
+    return isInRange(name, override) ? override : otherwise;
   };
+  const requestsPerMinute = own("requestsPerMinute", plan.requestsPerMinute);
+  const complexityPerMinute = own("complexityPerMinute", plan.complexityPerMinute);
+  const shareOf = (whole: number): number => Math.ceil(whole * SHARE_OF_ONE_CREDENTIAL);
   return {
-    requestsPerMinute: own("requestsPerMinute"),
-    complexityPerMinute: own("complexityPerMinute"),
-    storageBytes: own("storageBytes"),
-    tokensPerMonth: own("tokensPerMonth"),
+    requestsPerMinute,
+    complexityPerMinute,
+    requestsPerMinutePerCredential: own("requestsPerMinutePerCredential", shareOf(requestsPerMinute)),
+    complexityPerMinutePerCredential: own("complexityPerMinutePerCredential", shareOf(complexityPerMinute)),
+    storageBytes: own("storageBytes", plan.storageBytes),
+    tokensPerMonth: own("tokensPerMonth", plan.tokensPerMonth),
   };
 }
 

@@ -57,6 +57,8 @@ export function openContext(
     tokenIssuer: "atrium",
     tokenAudience: "atrium",
     publicUrl: undefined,
+    redisUrl: undefined,
+    rateLimitFailure: "open",
     defaultTenant: false,
     trustTenantHeader: false,
     log: openLog({ logLevel: "silent" }, new Writable({ write: (_chunk, _encoding, done) => done() })),
