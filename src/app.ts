@@ -41,7 +41,7 @@ const systemClock: Clock = { now: () => new Date() };
 
 /** The composition root: builds every long-lived thing once, wires it, proves the walls, and serves. */
 export async function openApp(options: AppOptions): Promise<App> {
-  const metrics = openMetrics();
+  const metrics = openMetrics({ namesTenants: options.config.metricsTenants });
   const context = openContext(options, metrics.resolved);
   try {
     await assertWalls(context.pool, { expectedMigration: expectedMigration() });

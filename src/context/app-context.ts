@@ -1,25 +1,31 @@
 import type pg from "pg";
-import { AppError } from "../errors.ts";
+import type { TrustedIssuer } from "../config.ts";
 import type { Accounts, MailBell } from "./accounts.ts";
 import type { OutsideTokens } from "./authenticate.ts";
 import { openCrossTenant } from "./cross-tenant.ts";
 import type { CrossTenant, KeyRecord } from "./cross-tenant.ts";
-import { openSealing } from "./crypto.ts";
+import { newRequestId, openSealing } from "./crypto.ts";
 import { openFairPool } from "./fair-pool.ts";
 import type { FairPool } from "./fair-pool.ts";
 import { openFairShare } from "./fair-share.ts";
 import type { FairShare } from "./fair-share.ts";
 import { openIsolation } from "./isolation-probe.ts";
 import type { Logger } from "./log.ts";
+import { openIdentities } from "./oidc.ts";
+import { openOutsideTokens } from "./outside-tokens.ts";
+import type { MeetOutsider } from "./outside-tokens.ts";
 import { openPool } from "./prisma.ts";
 import { openPostgresStore, openRedisStore } from "./rate-limit-stores.ts";
 import { openRateLimits } from "./rate-limits.ts";
+import { openRefusals } from "./refusals.ts";
 import type { ResolutionParts } from "./request.ts";
 import { listenForRevocations } from "./revocations.ts";
 import { openTenantClients } from "./tenant-client.ts";
 import type { TenantClients, WallSwitches } from "./tenant-client.ts";
+import { openMeters } from "./tenant-meters.ts";
 import type { StatementCounter } from "./tenant-pool.ts";
-import type { Clock } from "./tenant-context.ts";
+import { createPlatformContext } from "./tenant-context.ts";
+import type { Clock, ContextParts, TenantContext } from "./tenant-context.ts";
 import { openTokens } from "./tokens.ts";
 
 export interface AppContextOptions {
@@ -37,6 +43,13 @@ export interface AppContextOptions {
   /** Undefined means: limits are counted in PostgreSQL. */
   readonly redisUrl: string | undefined;
   readonly rateLimitFailure: "open" | "closed";
+  /** Providers of identities that the operator named, and where browsers may go after signing in at one. */
+  readonly oidcIssuers: readonly TrustedIssuer[];
+  readonly corsOrigins: readonly string[];
+  /** Whether addresses that tenants name may lie in private networks. */
+  readonly allowPrivateAddresses: boolean;
+  /** Finds, links or adds whoever comes with an outside provider's token for the first time. */
+  readonly meetOutsider: MeetOutsider;
   readonly defaultTenant: boolean;
   readonly trustTenantHeader: boolean;
   readonly log: Logger;
@@ -99,6 +112,8 @@ export function openAppContext(options: AppContextOptions): AppContext {
   let listensAt = "http://localhost";
   let sender: MailBell | undefined;
   const sealing = openSealing(options.masterKey);
+  const { oidcIssuers, corsOrigins, allowPrivateAddresses } = options;
+  const identities = openIdentities({ oidcIssuers, corsOrigins, allowPrivateAddresses, now: clock.now, log });
   const accounts: Accounts & { readonly outside: OutsideTokens } = {
     sealing,
     limits: openRateLimits({
@@ -106,6 +121,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
       failure: options.rateLimitFailure,
       log,
     }),
+    refusals: openRefusals(pool, log),
     tokens: openTokens({
       crossTenant,
       sealing,
@@ -113,18 +129,16 @@ export function openAppContext(options: AppContextOptions): AppContext {
       audience: options.tokenAudience,
       now: clock.now,
     }),
-    outside: {
-      read: async () => {
-        throw new AppError("UNAUTHENTICATED", "The token's issuer is not trusted");
-      },
-    },
+    identities,
+    outside: openOutsideTokens({ ...identities, crossTenant, meet: options.meetOutsider, enter }),
     publicUrl: () => options.publicUrl ?? listensAt,
     mail: { ring: (tenantId) => sender?.ring(tenantId) },
   };
 
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
-    await withinClosing(Promise.all(background));
+    await withinClosing(Promise.all([...background, accounts.refusals.close(), meters.close()]));
+    await identities.issuers.close();
     fairShare.close();
     fairPool.close();
     await revocations.close();
@@ -134,6 +148,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
 
   const fairPool = openFairPool(pool, options.poolMax);
   const fairShare = openFairShare({ most: EXECUTIONS_PER_CONNECTION * options.poolMax });
+  const meters = openMeters(pool, { connectionsOf: fairPool.of, log });
   const clients = openTenantClients(fairPool, {
     preparedStatements: options.preparedStatements,
     statements,
@@ -146,6 +161,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
     crossTenant,
     statements,
     clients,
+    meters,
     accounts,
     setPublicUrl: (url) => (listensAt = url),
     setMailSender: (bell) => (sender = bell),

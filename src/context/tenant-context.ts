@@ -7,6 +7,7 @@ import type { Loaders } from "./loaders.ts";
 import type { Logger } from "./log.ts";
 import type { Actor } from "./permissions.ts";
 import type { TenantClient, TenantClients, TenantDb } from "./tenant-client.ts";
+import type { TenantMeter, TenantMeters } from "./tenant-meters.ts";
 
 /** How the tenant was found. The GraphQL name is the key, the word in logs the value. */
 export const TENANT_SOURCES = { HEADER: "header", API_KEY: "api_key", TOKEN: "token", DEFAULT: "default" } as const;
@@ -55,6 +56,8 @@ export interface TenantContext extends RequestFacts {
   readonly db: TenantDb;
   /** Use `inTransaction`; this is its motor. */
   readonly transact: TenantClient["transact"];
+  /** Counts what the tenant uses. Services reach it through usage.ts and open-access.ts. */
+  readonly meter: TenantMeter;
   /** Runs `work` once what is being written is there for everybody: at once outside of a transaction, never when it is rolled back. */
   readonly afterCommit: (work: () => void) => void;
   readonly loaders: Loaders;
@@ -69,6 +72,7 @@ export interface TenantContext extends RequestFacts {
 /** What lives as long as the process and every context is made from. */
 export interface ContextParts {
   readonly clients: TenantClients;
+  readonly meters: TenantMeters;
   readonly crossTenant: CrossTenant;
   readonly isolation: Isolation;
   readonly accounts: Accounts;
@@ -81,10 +85,11 @@ export function createTenantContext(
   facts: RequestFacts,
 ): TenantContext {
   const client = parts.clients.of(who.tenant.id);
+  const meter = parts.meters.of(who.tenant.id);
   // The default tenant is where requests go that name none: it does not contradict a token.
   const named = who.source === TENANT_SOURCES.DEFAULT ? undefined : who.tenant.id;
   const door = { ...doorOf(parts, facts, named), named: () => enter(parts, facts, who.tenant.id) };
-  return { ...facts, ...who, db: client.db, transact: client.transact, ...common(parts), door };
+  return { ...facts, ...who, db: client.db, transact: client.transact, meter, ...common(parts), door };
 }
 
 /**
@@ -100,7 +105,7 @@ export function createPlatformContext(
   named?: string,
 ): TenantContext {
   const without = { ...facts, actor, ...common(parts), door: doorOf(parts, facts, named) };
-  const tenantBound: (keyof TenantContext)[] = ["tenant", "source", "db", "transact"];
+  const tenantBound: (keyof TenantContext)[] = ["tenant", "source", "db", "transact", "meter"];
   const refusals = Object.fromEntries(tenantBound.map((name) => [name, { get: refuseWithoutTenant }]));
   // On the prototype: Apollo copies a context's own properties, without getters, and keeps its prototype.
   const context: unknown = Object.setPrototypeOf(without, Object.defineProperties({}, refusals));

@@ -16,6 +16,8 @@ export interface Exchange {
   refusal?: AppError;
   /** Its place among the requests of its tenant. */
   guest?: Guest;
+  /** Whether it asked for more than a way to sign in, in a tenant. */
+  asksForData?: boolean;
   operation?: string;
   kind?: string;
   codes: readonly ErrorCode[];

@@ -9,9 +9,11 @@ import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
 import { openApollo, reportOutside } from "../resolvers/server.ts";
 import type { GraphqlServer } from "../resolvers/server.ts";
+import * as usage from "../services/usage.ts";
 import { contextWithoutTenant, credentialHeaders, exchangeOf, laneOf, resolve, tenantIdOf } from "./exchange.ts";
 import type { Exchange } from "./exchange.ts";
 import { challenge } from "./failures.ts";
+import { noteOpenAccess } from "./open-access.ts";
 
 /** A message may have 1,000,000 characters, each written in up to 12 bytes of JSON ("\ud83d\ude00"), and the operation comes on top. */
 const BODY_MAX_BYTES = 13_000_000;
@@ -28,6 +30,8 @@ export interface GraphqlMount {
   readonly introspection: Config["introspection"];
   /** How long an execution may take, in milliseconds. */
   readonly deadlineMs: number;
+  /** Whether requests without a credential are told that this way will end. */
+  readonly openAccessDeprecated: boolean;
 }
 
 /** The public schema as text. */
@@ -38,14 +42,16 @@ export function schemaText(schema: GraphQLSchema): string {
 /** Mounts GraphQL at /graphql. Who asks is decided before the body is read, so that nobody unknown fills the memory. */
 export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount): Promise<GraphqlServer> {
   const { app } = mount;
+  const deprecatedSince = mount.openAccessDeprecated ? app.clock.now() : undefined;
   // By its loaders, of which every request has its own: Apollo hands a copy of the context on.
   const exchanges = new WeakMap<TenantContext["loaders"], Exchange>();
   const apollo = openApollo(mount.schema, {
     introspection: mount.introspection,
     refusalOf: (ctx) => exchanges.get(ctx.loaders)?.refusal,
-    onOperation(ctx, { name, kind, codes }) {
+    onOperation(ctx, { name, kind, codes, isAtDoor }) {
       const exchange = exchanges.get(ctx.loaders);
-      if (exchange) Object.assign(exchange, { operation: name, kind, codes });
+      const asksForData = !isAtDoor && tenantIdOf(exchange?.ctx) !== undefined;
+      if (exchange) Object.assign(exchange, { operation: name, kind, codes, asksForData });
     },
   });
   await apollo.start();
@@ -71,6 +77,7 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
     exchange.guest = guest;
     // The end of the answer, or of the connection.
     reply.raw.once("close", guest.leave);
+    if (tenantId !== undefined) usage.count(exchange.ctx, usage.USAGE_METRICS.REQUESTS, 1);
   }
 
   server.route<{ Reply: string }>({
@@ -84,6 +91,7 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
         inTurn(request, async () => execute.call(server, request, reply)),
       );
       void reply.header("Cache-Control", "private, no-store");
+      noteOpenAccess(request, reply, deprecatedSince);
       challenge(reply, reply.statusCode);
       return typeof body !== "string" || reply.statusCode < 400 ? body : completed(body, request);
     },

@@ -155,7 +155,10 @@ function observeTenants(registers: Registry[], { meters }: AppContext): void {
     registers,
     collect() {
       this.reset();
-      for (const { tenantId: tenant, metric, total } of meters.totals.busiest(USAGE_METRICS.REQUESTS, TENANTS_NAMED_MAX))
+      for (const { tenantId: tenant, metric, total } of meters.totals.busiest(
+        USAGE_METRICS.REQUESTS,
+        TENANTS_NAMED_MAX,
+      ))
         this.inc({ tenant, metric }, total);
     },
   });

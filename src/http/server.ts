@@ -25,7 +25,7 @@ const REQUEST_ID = /^[\w-]{8,64}$/;
 export interface HttpOptions {
   readonly app: AppContext;
   readonly schema: GraphqlMount["schema"];
-  readonly config: Pick<Config, "host" | "port" | "introspection" | "corsOrigins">;
+  readonly config: Pick<Config, "host" | "port" | "introspection" | "corsOrigins" | "openAccessDeprecated">;
   readonly metrics: Metrics;
   /** The last migration that this version knows; /readyz is 503 until it is applied. */
   readonly expectedMigration: string;
@@ -63,7 +63,13 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     if (isStopping) void reply.header("Connection", "close");
   });
   metrics.observe(app);
-  const apollo = await mountGraphql(server, { app, schema, introspection: config.introspection, deadlineMs });
+  const apollo = await mountGraphql(server, {
+    app,
+    schema,
+    introspection: config.introspection,
+    deadlineMs,
+    openAccessDeprecated: config.openAccessDeprecated,
+  });
   mountHealth(server, {
     app,
     metrics,
@@ -116,7 +122,7 @@ async function secure(server: FastifyInstance, corsOrigins: readonly string[]): 
       "X-Request-ID",
       "Apollo-Require-Preflight",
     ],
-    exposedHeaders: ["X-Request-ID", "X-Tenant-ID", "Retry-After"],
+    exposedHeaders: ["X-Request-ID", "X-Tenant-ID", "Retry-After", "Deprecation"],
     maxAge: PREFLIGHT_SECONDS,
   });
 }

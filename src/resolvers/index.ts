@@ -1,7 +1,9 @@
 import "reflect-metadata";
-import { isInterfaceType } from "graphql";
+import { isInterfaceType, isObjectType } from "graphql";
 import type { GraphQLSchema } from "graphql";
 import { buildSchemaSync } from "type-graphql";
+import { FIELDS, OPERATIONS } from "../context/permissions.ts";
+import type { Need } from "../context/permissions.ts";
 import { ApiKeyResolver } from "./api-keys.ts";
 import { AuditResolver } from "./audit.ts";
 import { FileResolver, SessionFilesResolver } from "./files.ts";
@@ -13,9 +15,11 @@ import { MessageResolver, SessionMessagesResolver } from "./messages.ts";
 import { NotificationResolver, SessionNotificationsResolver } from "./notifications.ts";
 import { MediumTermMemoryResolver, SessionMemoryResolver, ShortTermMemoryResolver } from "./session-memory.ts";
 import { NodeResolver } from "./nodes.ts";
+import { OpenAccessResolver } from "./open-access.ts";
 import { SessionResolver } from "./sessions.ts";
 import { SessionTasksResolver, TaskResolver } from "./tasks.ts";
 import { TenantResolver } from "./tenants.ts";
+import { UsageResolver } from "./usage.ts";
 import { UserResolver } from "./users.ts";
 
 /** The schema, from every resolver class. Printed to schema.graphql by `npm run schema:print`. */
@@ -29,10 +33,12 @@ export function buildAtriumSchema(): GraphQLSchema {
       FileResolver,
       MessageResolver,
       NodeResolver,
+      OpenAccessResolver,
       SessionFilesResolver,
       SessionMessagesResolver,
       SessionResolver,
       TenantResolver,
+      UsageResolver,
       UserResolver,
       IntegrationResolver,
       LongTermMemoryResolver,
@@ -51,5 +57,36 @@ export function buildAtriumSchema(): GraphQLSchema {
     // type-graphql answers with a promise, for which compiled operations do not wait; without it, GraphQL reads the row's own __typename.
     if (isInterfaceType(type)) type.resolveType = undefined;
   }
+  printNeeds(schema);
   return schema;
+}
+
+/** Says in each description what the field asks of its caller, from the one table of it. @throws for an operation that the table lacks. */
+function printNeeds(schema: GraphQLSchema): void {
+  const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
+  for (const type of Object.values(schema.getTypeMap()).filter(isObjectType)) {
+    for (const field of Object.values(type.getFields())) {
+      const coordinate = `${type.name}.${field.name}`;
+      const need = OPERATIONS[coordinate] ?? FIELDS[coordinate];
+      if (need) field.description = withNeed(field.description ?? "", need);
+      else if (roots.includes(type)) throw new Error(`${coordinate} is missing in OPERATIONS of context/permissions.ts`);
+    }
+  }
+}
+
+function withNeed(description: string, need: Need): string {
+  switch (need.kind) {
+    case "scope":
+      return `${description} Needs ${need.scope.toUpperCase()}.`;
+    case "owner":
+      return `${description} Needs an owner of the tenant.`;
+    case "person":
+      return `${description} Needs a person who is signed in.`;
+    case "platform":
+      return `@platform ${description}`;
+    case "tenant":
+      return `${description} Needs no scope.`;
+    case "door":
+      return `${description} Works without a credential.`;
+  }
 }

@@ -16,6 +16,7 @@ import type { ErrorCode } from "../errors.ts";
 import { beforeExecution, isOperationFault, reportError } from "./errors.ts";
 import type { ErrorReport } from "./errors.ts";
 import { compiledExecution } from "./jit.ts";
+import { noteRefusals } from "./refusals.ts";
 import { LIMITS, limitRules, openCostLimit } from "./limits.ts";
 import { asksOnlyAtTheDoor, asksOnlyForMeta, looksAtSchema } from "./selections.ts";
 import type { Operation } from "./selections.ts";
@@ -27,6 +28,8 @@ interface OperationOutcome {
   readonly name: string | undefined;
   readonly kind: string | undefined;
   readonly codes: readonly ErrorCode[];
+  /** Whether it asked for nothing but a way to sign in. */
+  readonly isAtDoor: boolean;
 }
 
 export interface GraphqlOptions {
@@ -111,12 +114,13 @@ function gate(schema: GraphQLSchema, options: GraphqlOptions): ApolloServerPlugi
 /** The last thing before an answer leaves: errors get their code and the request id, exceptions are logged, the status is set. */
 function reporting(options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
   async function willSendResponse(request: GraphQLRequestContext<TenantContext>): Promise<void> {
-    const { contextValue: ctx, response, operation } = request;
+    const { contextValue: ctx, response, document, operation } = request;
     if (response.body?.kind !== "single") return;
     const { singleResult } = response.body;
     const errors = errorsOf(request, options.refusalOf(ctx));
     const reports = errors.map((error) => reportError(error, ctx.requestId, !maySeeSchema(ctx, options.introspection)));
     for (const { code, cause } of reports) logCause(ctx, code, cause);
+    noteRefusals(request, reports);
     if (reports.length > 0) singleResult.errors = reports.map(({ formatted }) => formatted);
     const status = statusOf(request, errors);
     if (status !== undefined) response.http.status = status;
@@ -124,6 +128,7 @@ function reporting(options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
       name: operation?.name?.value,
       kind: operation?.operation,
       codes: [...new Set(reports.map(({ code }) => code))],
+      isAtDoor: document !== undefined && operation !== undefined && asksOnlyAtTheDoor({ document, operation }),
     });
   }
 

@@ -9,6 +9,7 @@ import { once } from "./idempotency.ts";
 import { pageOf } from "./paging.ts";
 import type { ListOrder, Page, PageArgs } from "./paging.ts";
 import { wordOf, wordsFilter } from "./stored-words.ts";
+import * as usage from "./usage.ts";
 import { write } from "./writes.ts";
 
 export const SESSION_STATUSES = { ACTIVE: "active", ARCHIVED: "archived", DELETED: "deleted" } as const;
@@ -188,8 +189,10 @@ export async function remove(ctx: TenantContext, id: string, { hard }: { readonl
   requireScope(ctx, SCOPES.SESSIONS_WRITE);
   await write(ctx, async (tx) => {
     if (hard) {
+      const files = await tx.db.file.count({ where: { sessionId: id } });
       const { count } = await tx.db.session.deleteMany({ where: { AND: [ownRows(tx), { id }] } });
       if (count === 0) throw notFound("Session");
+      if (files > 0) await usage.measureStorage(tx);
     } else {
       await change(tx, id, { status: SESSION_STATUSES.DELETED });
     }
