@@ -61,8 +61,8 @@ const TENANT: Need = { kind: "tenant" };
 const DOOR: Need = { kind: "door" };
 
 /**
- * Who may use what. Services enforce it; a test walks every operation for every role and scope and holds both against each other, and the
- * schema prints it. An operation that is missing here fails the build.
+ * Who may use what. Services enforce it; a test walks every operation for every role and scope and holds both against each other. The
+ * schema is built with it and prints it: an operation that is missing here is an error.
  */
 export const OPERATIONS: Readonly<Record<string, Need>> = {
   "Query.health": TENANT,
@@ -142,6 +142,22 @@ export const OPERATIONS: Readonly<Record<string, Need>> = {
   "Query.tenantById": PLATFORM,
   "Mutation.createTenant": PLATFORM,
   "Mutation.updateTenant": PLATFORM,
+};
+
+/** What fields below an operation ask for that whatever they hang on can be had without; enforced, walked and printed in the same way. */
+export const FIELDS: Readonly<Record<string, Need>> = {
+  "Session.files": needs(SCOPES.FILES_READ),
+  "Session.messageCount": needs(SCOPES.SESSIONS_READ),
+  "Session.messages": needs(SCOPES.SESSIONS_READ),
+  "Session.notifications": needs(SCOPES.NOTIFICATIONS_READ),
+  "Session.tasks": needs(SCOPES.SESSIONS_READ),
+  "SessionMemory.mediumTerm": needs(SCOPES.MEMORY_READ),
+  "SessionMemory.shortTerm": needs(SCOPES.MEMORY_READ),
+  "File.session": needs(SCOPES.SESSIONS_READ),
+  "LongTermMemory.learnedFromSessions": needs(SCOPES.SESSIONS_READ),
+  "MediumTermMemory.session": needs(SCOPES.SESSIONS_READ),
+  "Message.session": needs(SCOPES.SESSIONS_READ),
+  "Notification.session": needs(SCOPES.SESSIONS_READ),
 };
 
 /** Who acts. */

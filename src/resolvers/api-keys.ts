@@ -107,7 +107,7 @@ export class ApiKeyResolver {
     return apiKeys.isActive(ctx, key);
   }
 
-  @Query(() => ApiKeyConnection, { description: "The tenant's API keys, newest first. Needs TENANT_ADMIN." })
+  @Query(() => ApiKeyConnection, { description: "The tenant's API keys, newest first." })
   apiKeys(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("activeOnly", () => Boolean, {
@@ -121,7 +121,7 @@ export class ApiKeyResolver {
     return apiKeys.list(ctx, page, { activeOnly });
   }
 
-  @Mutation(() => CreateApiKeyPayload, { description: "Make an API key. Needs TENANT_ADMIN." })
+  @Mutation(() => CreateApiKeyPayload, { description: "Make an API key." })
   createApiKey(
     @Arg("input", () => CreateApiKeyInput, { description: "The key to make." }) input: CreateApiKeyInput,
     @Ctx() ctx: TenantContext,
@@ -131,7 +131,7 @@ export class ApiKeyResolver {
 
   @Mutation(() => CreateApiKeyPayload, {
     description:
-      "Make a successor with the same name, scopes and expiry; the old key works for 24 more hours. CONFLICT when it is revoked, expired or rotated already. Needs TENANT_ADMIN.",
+      "Make a successor with the same name, scopes and expiry; the old key works for 24 more hours. CONFLICT when it is revoked, expired or rotated already.",
   })
   rotateApiKey(
     @Arg("id", () => EntityId, { description: "The key to replace." }) id: string,
@@ -141,7 +141,7 @@ export class ApiKeyResolver {
   }
 
   @Mutation(() => ApiKeyPayload, {
-    description: "End a key for good, within a second; again changes nothing. Needs TENANT_ADMIN.",
+    description: "End a key for good, within a second; again changes nothing.",
   })
   async revokeApiKey(
     @Arg("id", () => EntityId, { description: "The key to end." }) id: string,

@@ -30,7 +30,7 @@ const AuditEventConnection = connectionOf(() => AuditEvent, "AuditEvent");
 
 @Resolver()
 export class AuditResolver {
-  @Query(() => AuditEventConnection, { description: "Who did what in this tenant, newest first. Needs TENANT_ADMIN." })
+  @Query(() => AuditEventConnection, { description: "Who did what in this tenant, newest first." })
   auditEvents(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("action", () => String, { nullable: true, description: "Only this action." })

@@ -98,7 +98,7 @@ export class FileResolver {
 
   @FieldResolver(() => Session, {
     nullable: true,
-    description: "The session it was given in, if any. Needs SESSIONS_READ.",
+    description: "The session it was given in, if any.",
   })
   session(@Root() file: FileFacts, @Ctx() ctx: TenantContext) {
     return file.sessionId === null ? null : sessions.find(ctx, file.sessionId);
@@ -112,7 +112,7 @@ export class FileResolver {
     return file.userId === null ? null : users.byId(ctx).load(file.userId);
   }
 
-  @Query(() => FileConnection, { description: "The tenant's files, newest first. Needs FILES_READ." })
+  @Query(() => FileConnection, { description: "The tenant's files, newest first." })
   files(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("sessionId", () => EntityId, { nullable: true, description: "Only files of this session." })
@@ -122,13 +122,13 @@ export class FileResolver {
     return files.list(ctx, page, { sessionId });
   }
 
-  @Query(() => File, { nullable: true, description: "One file; null when there is none. Needs FILES_READ." })
+  @Query(() => File, { nullable: true, description: "One file; null when there is none." })
   file(@Arg("id", () => EntityId, { description: "The file's id." }) id: string, @Ctx() ctx: TenantContext) {
     return files.find(ctx, id);
   }
 
   @Mutation(() => DeleteFilePayload, {
-    description: "Delete a file with the text taken out of it. Needs FILES_WRITE.",
+    description: "Delete a file with the text taken out of it.",
   })
   async deleteFile(
     @Arg("id", () => EntityId, { description: "The file to delete." }) id: string,
@@ -141,7 +141,7 @@ export class FileResolver {
 
 @Resolver(() => Session)
 export class SessionFilesResolver {
-  @FieldResolver(() => FileConnection, { description: "Files given in the session, newest first. Needs FILES_READ." })
+  @FieldResolver(() => FileConnection, { description: "Files given in the session, newest first." })
   files(@Root() session: SessionRow, @Args(() => PageArguments) page: PageArguments, @Ctx() ctx: TenantContext) {
     return files.pageOfSession(ctx, session.id, page);
   }

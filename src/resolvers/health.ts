@@ -31,7 +31,7 @@ class Health {
 
 @Resolver()
 export class HealthResolver {
-  @Query(() => Health, { description: "How the gateway and what it needs do. Needs no scope." })
+  @Query(() => Health, { description: "How the gateway and what it needs do." })
   health(@Ctx() ctx: TenantContext) {
     return health.check(ctx);
   }

@@ -181,8 +181,7 @@ export class IntegrationResolver {
   }
 
   @Query(() => IntegrationConnection, {
-    description:
-      "The accounts and servers that the tenant has connected, the first one first. Needs INTEGRATIONS_READ.",
+    description: "The accounts and servers that the tenant has connected, the first one first.",
   })
   integrations(
     @Args(() => PageArguments) page: PageArguments,
@@ -195,7 +194,7 @@ export class IntegrationResolver {
 
   @Query(() => Integration, {
     nullable: true,
-    description: "One integration; null when there is none. Needs INTEGRATIONS_READ.",
+    description: "One integration; null when there is none.",
   })
   integration(
     @Arg("id", () => EntityId, { description: "The integration's id." }) id: string,
@@ -205,7 +204,7 @@ export class IntegrationResolver {
   }
 
   @Mutation(() => IntegrationPayload, {
-    description: "Rename an integration, or switch it on or off. Needs INTEGRATIONS_WRITE.",
+    description: "Rename an integration, or switch it on or off.",
   })
   async updateIntegration(
     @Arg("input", () => UpdateIntegrationInput, { description: "The integration and its changes." })
@@ -216,7 +215,7 @@ export class IntegrationResolver {
   }
 
   @Mutation(() => DeleteIntegrationPayload, {
-    description: "Delete an integration with its credentials. Needs INTEGRATIONS_WRITE.",
+    description: "Delete an integration with its credentials.",
   })
   async deleteIntegration(
     @Arg("id", () => EntityId, { description: "The integration to delete." }) id: string,

@@ -36,8 +36,7 @@ class IsolationReport {
 @Resolver()
 export class IsolationResolver {
   @Query(() => IsolationReport, {
-    description:
-      "Hold the walls between tenants against the live database, and try them with two tenants made for it. Needs TENANT_ADMIN.",
+    description: "Hold the walls between tenants against the live database, and try them with two tenants made for it.",
   })
   isolationReport(@Ctx() ctx: TenantContext) {
     return isolation.report(ctx);

@@ -140,14 +140,14 @@ export class LongTermMemoryResolver {
   }
 
   @FieldResolver(() => [Session], {
-    description: "The sessions it was learned from, those that are gone or deleted left out. Needs SESSIONS_READ.",
+    description: "The sessions it was learned from, those that are gone or deleted left out.",
   })
   learnedFromSessions(@Root() row: MemoryLongRow, @Ctx() ctx: TenantContext) {
     return memory.longTerm.sessionsOf(ctx, row);
   }
 
   @Query(() => LongTermMemoryConnection, {
-    description: "What the tenant's assistant has learned for good, newest first. Needs MEMORY_READ.",
+    description: "What the tenant's assistant has learned for good, newest first.",
   })
   longTermMemories(
     @Args(() => PageArguments) page: PageArguments,
@@ -160,7 +160,7 @@ export class LongTermMemoryResolver {
 
   @Query(() => LongTermMemory, {
     nullable: true,
-    description: "One memory; null when there is none. Needs MEMORY_READ.",
+    description: "One memory; null when there is none.",
   })
   longTermMemory(
     @Arg("id", () => EntityId, { description: "The memory's id." }) id: string,
@@ -169,7 +169,7 @@ export class LongTermMemoryResolver {
     return memory.longTerm.find(ctx, id);
   }
 
-  @Mutation(() => RememberPayload, { description: "Remember something for good. Needs MEMORY_WRITE." })
+  @Mutation(() => RememberPayload, { description: "Remember something for good." })
   async remember(
     @Arg("input", () => RememberInput, { description: "What to remember." }) input: RememberInput,
     @Ctx() ctx: TenantContext,
@@ -177,7 +177,7 @@ export class LongTermMemoryResolver {
     return { memory: await memory.longTerm.remember(ctx, input), created: true };
   }
 
-  @Mutation(() => LongTermMemoryPayload, { description: "Change what is remembered. Needs MEMORY_WRITE." })
+  @Mutation(() => LongTermMemoryPayload, { description: "Change what is remembered." })
   async updateMemory(
     @Arg("input", () => UpdateMemoryInput, { description: "The memory and its changes." }) input: UpdateMemoryInput,
     @Ctx() ctx: TenantContext,
@@ -186,7 +186,7 @@ export class LongTermMemoryResolver {
   }
 
   @Mutation(() => ForgetPayload, {
-    description: "Delete memories for good, at most 100 at once. Needs MEMORY_WRITE.",
+    description: "Delete memories for good, at most 100 at once.",
   })
   async forget(
     @Arg("ids", () => [EntityId], { description: "The memories to forget." }) ids: string[],
@@ -197,7 +197,7 @@ export class LongTermMemoryResolver {
 
   @Mutation(() => SessionPayload, {
     description:
-      "Archive a session and index its conversation into long-term memory; CONFLICT when it is archived already. Needs SESSIONS_WRITE.",
+      "Archive a session and index its conversation into long-term memory; CONFLICT when it is archived already.",
   })
   async archiveSession(
     @Arg("id", () => EntityId, { description: "The session to archive." }) id: string,

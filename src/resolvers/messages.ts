@@ -93,15 +93,14 @@ export class MessageResolver {
 
   @Query(() => Message, {
     nullable: true,
-    description: "One message; null when there is none. Needs SESSIONS_READ.",
+    description: "One message; null when there is none.",
   })
   message(@Arg("id", () => EntityId, { description: "The message's id." }) id: string, @Ctx() ctx: TenantContext) {
     return messages.find(ctx, id);
   }
 
   @Mutation(() => MessagePayload, {
-    description:
-      "Store a message without running the assistant; CONFLICT when the session is archived or deleted. Needs SESSIONS_WRITE.",
+    description: "Store a message without running the assistant; CONFLICT when the session is archived or deleted.",
   })
   async createMessage(
     @Arg("input", () => CreateMessageInput, { description: "The message to store." }) input: CreateMessageInput,

@@ -114,14 +114,14 @@ export class NotificationResolver {
 
   @FieldResolver(() => Session, {
     nullable: true,
-    description: "The session it belongs to; null when it belongs to none. Needs SESSIONS_READ.",
+    description: "The session it belongs to; null when it belongs to none.",
   })
   session(@Root() notification: NotificationRow, @Ctx() ctx: TenantContext) {
     return notification.sessionId === null ? null : sessions.find(ctx, notification.sessionId);
   }
 
   @Query(() => NotificationConnection, {
-    description: "The tenant's notifications, newest first. Needs NOTIFICATIONS_READ.",
+    description: "The tenant's notifications, newest first.",
   })
   notifications(
     @Args(() => PageArguments) page: PageArguments,
@@ -134,7 +134,7 @@ export class NotificationResolver {
 
   @Query(() => Notification, {
     nullable: true,
-    description: "One notification; null when there is none. Needs NOTIFICATIONS_READ.",
+    description: "One notification; null when there is none.",
   })
   notification(
     @Arg("id", () => EntityId, { description: "The notification's id." }) id: string,
@@ -143,7 +143,7 @@ export class NotificationResolver {
     return notifications.find(ctx, id);
   }
 
-  @Query(() => Int, { description: "How many notifications nobody has read yet. Needs NOTIFICATIONS_READ." })
+  @Query(() => Int, { description: "How many notifications nobody has read yet." })
   unreadNotificationCount(
     @Arg("filter", () => NotificationFilter, { nullable: true, description: "Count only some of them." })
     filter: NotificationFilter | null | undefined,
@@ -153,7 +153,7 @@ export class NotificationResolver {
   }
 
   @Mutation(() => NotificationPayload, {
-    description: "Mark a notification as read; one that was read before keeps its time. Needs NOTIFICATIONS_WRITE.",
+    description: "Mark a notification as read; one that was read before keeps its time.",
   })
   async markNotificationRead(
     @Arg("id", () => EntityId, { description: "The notification that was read." }) id: string,
@@ -163,7 +163,7 @@ export class NotificationResolver {
   }
 
   @Mutation(() => MarkNotificationsReadPayload, {
-    description: "Mark all notifications, or all that match, as read. Needs NOTIFICATIONS_WRITE.",
+    description: "Mark all notifications, or all that match, as read.",
   })
   async markAllNotificationsRead(
     @Arg("filter", () => NotificationFilter, { nullable: true, description: "Only some of them." })
@@ -174,7 +174,7 @@ export class NotificationResolver {
   }
 
   @Mutation(() => DeleteNotificationsPayload, {
-    description: "Delete notifications for good, at most 100 at once. Needs NOTIFICATIONS_WRITE.",
+    description: "Delete notifications for good, at most 100 at once.",
   })
   async deleteNotifications(
     @Arg("ids", () => [EntityId], { description: "The notifications to delete." }) ids: string[],
@@ -187,7 +187,7 @@ export class NotificationResolver {
 @Resolver(() => Session)
 export class SessionNotificationsResolver {
   @FieldResolver(() => NotificationConnection, {
-    description: "Notifications of this session, newest first. Needs NOTIFICATIONS_READ.",
+    description: "Notifications of this session, newest first.",
   })
   notifications(
     @Root() session: SessionRow,

@@ -84,7 +84,7 @@ export class ShortTermMemoryResolver {
   }
 
   @Mutation(() => ShortTermMemoryPayload, {
-    description: "Keep something in mind during a session, in place of what was there. Needs MEMORY_WRITE.",
+    description: "Keep something in mind during a session, in place of what was there.",
   })
   async setShortTermMemory(
     @Arg("input", () => SetShortTermMemoryInput, { description: "The session and what to keep in mind." })
@@ -95,7 +95,7 @@ export class ShortTermMemoryResolver {
   }
 
   @Mutation(() => Boolean, {
-    description: "Clear what is kept in mind during a session; false when there was nothing. Needs MEMORY_WRITE.",
+    description: "Clear what is kept in mind during a session; false when there was nothing.",
   })
   clearShortTermMemory(
     @Arg("sessionId", () => EntityId, { description: "The session." }) sessionId: string,
@@ -107,7 +107,7 @@ export class ShortTermMemoryResolver {
 
 @Resolver(() => MediumTermMemory)
 export class MediumTermMemoryResolver {
-  @FieldResolver(() => Session, { description: "The session it summarizes a part of. Needs SESSIONS_READ." })
+  @FieldResolver(() => Session, { description: "The session it summarizes a part of." })
   session(@Root() row: MemoryMediumRow, @Ctx() ctx: TenantContext) {
     return sessions.find(ctx, row.sessionId);
   }
@@ -115,7 +115,7 @@ export class MediumTermMemoryResolver {
 
 @Resolver(() => Session)
 export class SessionMemoryResolver {
-  @FieldResolver(() => SessionMemory, { description: "What is remembered of this session. Needs MEMORY_READ." })
+  @FieldResolver(() => SessionMemory, { description: "What is remembered of this session." })
   memory(@Root() session: SessionRow): SessionRow {
     return session;
   }

@@ -189,7 +189,7 @@ export class SessionResolver {
     return session.userId === null ? null : users.byId(ctx).load(session.userId);
   }
 
-  @Query(() => SessionConnection, { description: "The tenant's sessions, changed last first. Needs SESSIONS_READ." })
+  @Query(() => SessionConnection, { description: "The tenant's sessions, changed last first." })
   sessions(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("filter", () => SessionFilter, { nullable: true, description: "Only some of them." })
@@ -203,13 +203,13 @@ export class SessionResolver {
 
   @Query(() => Session, {
     nullable: true,
-    description: "One session, deleted or not; null when there is none. Needs SESSIONS_READ.",
+    description: "One session, deleted or not; null when there is none.",
   })
   session(@Arg("id", () => EntityId, { description: "The session's id." }) id: string, @Ctx() ctx: TenantContext) {
     return sessions.find(ctx, id);
   }
 
-  @Mutation(() => SessionPayload, { description: "Begin a session. Needs SESSIONS_WRITE." })
+  @Mutation(() => SessionPayload, { description: "Begin a session." })
   async createSession(
     @Arg("input", () => CreateSessionInput, { description: "The session to begin." }) input: CreateSessionInput,
     @Ctx() ctx: TenantContext,
@@ -217,7 +217,7 @@ export class SessionResolver {
     return { session: await sessions.create(ctx, input) };
   }
 
-  @Mutation(() => SessionPayload, { description: "Change what is said about a session. Needs SESSIONS_WRITE." })
+  @Mutation(() => SessionPayload, { description: "Change what is said about a session." })
   async updateSession(
     @Arg("input", () => UpdateSessionInput, { description: "The session and its changes." }) input: UpdateSessionInput,
     @Ctx() ctx: TenantContext,
@@ -226,7 +226,7 @@ export class SessionResolver {
   }
 
   @Mutation(() => SessionPayload, {
-    description: "Make an archived session active again; CONFLICT when it is not archived. Needs SESSIONS_WRITE.",
+    description: "Make an archived session active again; CONFLICT when it is not archived.",
   })
   async restoreSession(
     @Arg("id", () => EntityId, { description: "The session to restore." }) id: string,
@@ -236,8 +236,7 @@ export class SessionResolver {
   }
 
   @Mutation(() => DeleteSessionPayload, {
-    description:
-      "Delete a session: soft unless hard is true, which removes it with all that hangs on it. Needs SESSIONS_WRITE.",
+    description: "Delete a session: soft unless hard is true, which removes it with all that hangs on it.",
   })
   async deleteSession(
     @Arg("id", () => EntityId, { description: "The session to delete." }) id: string,

@@ -96,7 +96,7 @@ export class TaskResolver {
     return task.sessionId === null ? null : sessions.find(ctx, task.sessionId);
   }
 
-  @Query(() => TaskConnection, { description: "The tenant's background work, newest first. Needs SESSIONS_READ." })
+  @Query(() => TaskConnection, { description: "The tenant's background work, newest first." })
   tasks(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("status", () => [tasks.TASK_STATUSES], { nullable: true, description: "Only tasks that stand so." })
@@ -111,7 +111,7 @@ export class TaskResolver {
     return tasks.list(ctx, page, { status, sessionId });
   }
 
-  @Query(() => Task, { nullable: true, description: "One task; null when there is none. Needs SESSIONS_READ." })
+  @Query(() => Task, { nullable: true, description: "One task; null when there is none." })
   task(@Arg("id", () => EntityId, { description: "The task's id." }) id: string, @Ctx() ctx: TenantContext) {
     return tasks.find(ctx, id);
   }

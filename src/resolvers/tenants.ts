@@ -209,19 +209,19 @@ export class TenantResolver {
     return tenants.limitsOf(tenant);
   }
 
-  @Query(() => WhoAsks, { description: "Who is asking, in which tenant, and how that was decided. Needs no scope." })
+  @Query(() => WhoAsks, { description: "Who is asking, in which tenant, and how that was decided." })
   async tenantContext(@Ctx() ctx: TenantContext) {
     const tenant = tenants.own(ctx);
     const apiKey = await apiKeys.current(ctx);
     return { tenant, source: ctx.source, user: null, apiKey, scopes: [...ctx.actor.scopes] };
   }
 
-  @Query(() => Tenant, { description: "The tenant that the request acts in. Needs no scope." })
+  @Query(() => Tenant, { description: "The tenant that the request acts in." })
   tenant(@Ctx() ctx: TenantContext) {
     return tenants.own(ctx);
   }
 
-  @Query(() => TenantConnection, { description: "@platform All tenants, oldest first." })
+  @Query(() => TenantConnection, { description: "All tenants, oldest first." })
   tenants(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("active", () => Boolean, { nullable: true, description: "Only active ones, or only suspended ones." })
@@ -236,12 +236,12 @@ export class TenantResolver {
     return tenants.list(ctx, page, { active, search });
   }
 
-  @Query(() => Tenant, { nullable: true, description: "@platform Any tenant, active or not; null when there is none." })
+  @Query(() => Tenant, { nullable: true, description: "Any tenant, active or not; null when there is none." })
   tenantById(@Arg("id", () => EntityId, { description: "The tenant's id." }) id: string, @Ctx() ctx: TenantContext) {
     return tenants.find(ctx, id);
   }
 
-  @Mutation(() => CreateTenantPayload, { description: "@platform Make a tenant with its first API key." })
+  @Mutation(() => CreateTenantPayload, { description: "Make a tenant with its first API key." })
   createTenant(
     @Arg("input", () => CreateTenantInput, { description: "The tenant to make." }) input: CreateTenantInput,
     @Ctx() ctx: TenantContext,
@@ -249,7 +249,7 @@ export class TenantResolver {
     return tenants.create(ctx, input);
   }
 
-  @Mutation(() => TenantPayload, { description: "@platform Change a tenant, suspend it or resume it." })
+  @Mutation(() => TenantPayload, { description: "Change a tenant, suspend it or resume it." })
   async updateTenant(
     @Arg("input", () => UpdateTenantInput, { description: "The tenant and its changes." }) input: UpdateTenantInput,
     @Ctx() ctx: TenantContext,

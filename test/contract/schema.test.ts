@@ -12,6 +12,7 @@ import {
   isSpecifiedScalarType,
 } from "graphql";
 import type { GraphQLArgument, GraphQLNamedType, GraphQLSchema, GraphQLType } from "graphql";
+import { FIELDS, OPERATIONS } from "../../src/context/permissions.ts";
 import { buildAtriumSchema } from "../../src/resolvers/index.ts";
 
 /** Mutations that the contract gives arguments of their own, with these. All others take one `input`, or a bare `id`. */
@@ -199,14 +200,16 @@ describe("the schema's conventions", () => {
     expect(marked.sort()).toEqual(["createTenant", "tenantById", "tenants", "updateTenant"]);
   });
 
-  test("every operation says which scope it needs, or that it needs none", () => {
-    const operations = [schema.getQueryType(), schema.getMutationType()].flatMap((type) =>
-      type ? fieldsOf(type) : [],
-    );
-    const says =
-      /Needs (no scope|[A-Z_]+(?: and [A-Z_]+)*)\.$|^@platform |when your scopes do not let|that you may not read/;
+  test("what an operation or a field needs is said in its description, once, and nowhere else", () => {
+    const need =
+      /@platform|Needs (?:[A-Z]+_[A-Z_]+|no scope|an owner of the tenant|a person who is signed in)\.|Works without a credential\./g;
+    const said = placesOf(schema).map(({ where, description }) => ({
+      where,
+      times: [...(description ?? "").matchAll(need)].length,
+      wanted: where in OPERATIONS || where in FIELDS ? 1 : 0,
+    }));
 
-    expect(operations.filter(({ description }) => !says.test(description ?? "")).map(({ name }) => name)).toEqual([]);
+    expect(said.filter(({ times, wanted }) => times !== wanted)).toEqual([]);
   });
 
   test("every connection has edges, nodes, page and count", () => {
