@@ -30,6 +30,9 @@ export type Principal =
   | { readonly kind: "apiKey"; readonly key: KeyRecord }
   | { readonly kind: "person"; readonly person: Person };
 
+/** Told whose credential is refused, and why, for that tenant's audit trail. @returns the error, to be thrown. */
+export type Refused = (principal: Principal, error: AppError) => AppError;
+
 /** Reads access tokens that were not issued here. */
 export interface OutsideTokens {
   /**
@@ -51,17 +54,24 @@ export interface AuthenticationParts {
 /**
  * Turns the credential headers into a principal. What is present must be right: a bad credential is never passed over for another one.
  *
+ * @param refused notes for the audit trail whose credential was refused, where that is known.
  * @throws UNAUTHENTICATED for an unknown, revoked or malformed credential; API_KEY_EXPIRED; TENANT_MISMATCH when two credentials disagree.
  */
-export async function authenticate(parts: AuthenticationParts, headers: CredentialHeaders): Promise<Principal> {
+export async function authenticate(
+  parts: AuthenticationParts,
+  headers: CredentialHeaders,
+  refused: Refused = (_principal, error) => error,
+): Promise<Principal> {
   const texts = [single(headers.apiKey, "X-API-Key"), bearer(single(headers.authorization, "Authorization"))];
   const given = texts.filter((text) => text !== undefined);
   const selected = headers.tenantId[0]?.toLowerCase();
-  const principals = await Promise.all(given.map((text) => recognise(parts, text, selected)));
+  const principals = await Promise.all(given.map((text) => recognise(parts, text, selected, refused)));
   const [first, second] = principals;
   if (!first) return { kind: "none" };
-  if (second && !isSame(first, second))
-    throw new AppError("TENANT_MISMATCH", "The credentials belong to different tenants");
+  if (second && !isSame(first, second)) {
+    const error = new AppError("TENANT_MISMATCH", "The credentials belong to different tenants");
+    throw refused(second, refused(first, error));
+  }
   // A person beside a key acts as the person: that is the one whose rights and traces count.
   return second?.kind === "person" ? second : first;
 }
@@ -78,31 +88,47 @@ function bearer(authorization: string | undefined): string | undefined {
   return match[1];
 }
 
-async function recognise(parts: AuthenticationParts, text: string, selected: string | undefined): Promise<Principal> {
+async function recognise(
+  parts: AuthenticationParts,
+  text: string,
+  selected: string | undefined,
+  refused: Refused,
+): Promise<Principal> {
   if (safeEqual(text, parts.platformAdminKey)) return { kind: "platform" };
-  if (looksLikeToken(text)) return { kind: "person", person: await readToken(parts, text, selected) };
+  if (looksLikeToken(text)) return { kind: "person", person: await readToken(parts, text, selected, refused) };
   if (!looksLikeKey(text)) throw new AppError("UNAUTHENTICATED", "The credential is not known");
   const hash = sha256(text);
   const key = isWellFormedKey(text) ? await parts.crossTenant.keyByHash(hash) : null;
   // Compared even when there is nothing to compare with, so that an unknown key takes as long as a known one.
   const isRight = safeEqual(hash, key?.hash ?? "");
-  if (!key || !isRight || !key.active) throw new AppError("UNAUTHENTICATED", "Invalid or inactive API key");
+  const invalid = new AppError("UNAUTHENTICATED", "Invalid or inactive API key");
+  if (!key || !isRight) throw invalid;
+  const principal: Principal = { kind: "apiKey", key };
+  if (!key.active) throw refused(principal, invalid);
   const now = parts.clock.now();
-  if (key.expiresAt && key.expiresAt <= now) throw new AppError("API_KEY_EXPIRED", "API key has expired");
+  if (key.expiresAt && key.expiresAt <= now)
+    throw refused(principal, new AppError("API_KEY_EXPIRED", "API key has expired"));
   if (!key.lastUsedAt || now.getTime() - key.lastUsedAt.getTime() >= LAST_USED_EVERY_MS) parts.onKeyUse(key, now);
-  return { kind: "apiKey", key };
+  return principal;
 }
 
 /** Whoever the token speaks for, if they still may act: the sign-in, the person and the role are looked at each time, cached for seconds. */
-async function readToken(parts: AuthenticationParts, text: string, selected: string | undefined): Promise<Person> {
+async function readToken(
+  parts: AuthenticationParts,
+  text: string,
+  selected: string | undefined,
+  refused: Refused,
+): Promise<Person> {
   const { tokens, outside } = parts.accounts;
   if (!tokens.claimsToBeOurs(text)) return outside.read(text, selected);
   const { tenantId, userId, signInId } = await tokens.read(text);
   const found = await parts.crossTenant.signIn(tenantId, signInId);
-  const isOver = !found || found.endedAt !== null || found.expiresAt <= parts.clock.now();
-  if (isOver || !found.person.active || found.person.userId !== userId)
-    throw new AppError("UNAUTHENTICATED", "The sign-in is over");
-  return { tenantId, userId, signInId, role: found.person.role };
+  const over = new AppError("UNAUTHENTICATED", "The sign-in is over");
+  if (!found || found.person.userId !== userId) throw over;
+  const person = { tenantId, userId, signInId, role: found.person.role };
+  const isOver = found.endedAt !== null || found.expiresAt <= parts.clock.now();
+  if (isOver || !found.person.active) throw refused({ kind: "person", person }, over);
+  return person;
 }
 
 /** Three parts of base64url: whatever else it is, it is meant as a JWT. */
@@ -115,7 +141,8 @@ function isSame(left: Principal, right: Principal): boolean {
   return first === second && (left.kind === "platform") === (right.kind === "platform");
 }
 
-function tenantOf(principal: Principal): string | undefined {
+/** The tenant that a credential belongs to. */
+export function tenantOf(principal: Principal): string | undefined {
   switch (principal.kind) {
     case "apiKey":
       return principal.key.tenantId;

@@ -9,6 +9,9 @@ export const KINDS_OF_A_TENANT_MAX = 50;
 const KINDS_MAX = 10_000; // of all tenants, some 5 MB; what goes beyond is in the log alone
 const OTHERS = "system:audit";
 
+/** What the trail calls it when somebody may not do what they asked for, or may not come in. */
+export const ACCESS_REFUSED = "access.refused";
+
 /** Something that was refused to somebody whose tenant is known. */
 export interface Refusal {
   readonly tenantId: string;
@@ -80,7 +83,9 @@ export function openRefusals(pool: pg.Pool, log: Logger): Refusals {
   async function write(): Promise<void> {
     const taken = noted;
     if (dropped > 0) log.warn({ dropped }, "refusals of too many kinds at once: some are in no audit trail");
-    [noted, kinds, dropped] = [new Map(), 0, 0];
+    noted = new Map();
+    kinds = 0;
+    dropped = 0;
     clearTimeout(timer);
     timer = undefined;
     // One tenant after another: never more than one connection of those that requests wait for.
@@ -118,7 +123,13 @@ function keyOf({ action, actor, target, ip, details }: Refusal): string {
 }
 
 function asOther(refusal: Counted): Counted {
-  return { ...refusal, actor: OTHERS, target: undefined, ip: undefined, details: { of: "many callers and operations" } };
+  return {
+    ...refusal,
+    actor: OTHERS,
+    target: undefined,
+    ip: undefined,
+    details: { of: "many callers and operations" },
+  };
 }
 
 async function insert(pool: pg.Pool, tenantId: string, refusals: readonly Counted[]): Promise<void> {

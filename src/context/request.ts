@@ -1,9 +1,11 @@
 import { AppError } from "../errors.ts";
-import { authenticate } from "./authenticate.ts";
-import type { AuthenticationParts, CredentialHeaders, Principal } from "./authenticate.ts";
+import type { ErrorCode } from "../errors.ts";
+import { authenticate, tenantOf } from "./authenticate.ts";
+import type { AuthenticationParts, CredentialHeaders, Principal, Refused } from "./authenticate.ts";
 import type { TenantRecord } from "./cross-tenant.ts";
-import { ALL_SCOPES, ANONYMOUS_SCOPES, ROLE_SCOPES, storedScopes } from "./permissions.ts";
+import { actorName, ALL_SCOPES, ANONYMOUS_SCOPES, ROLE_SCOPES, storedScopes } from "./permissions.ts";
 import type { Actor } from "./permissions.ts";
+import { ACCESS_REFUSED } from "./refusals.ts";
 import { createPlatformContext, createTenantContext, TENANT_SOURCES } from "./tenant-context.ts";
 import type { ContextParts, RequestFacts, TenantContext, TenantSource } from "./tenant-context.ts";
 
@@ -31,13 +33,31 @@ export async function resolveRequest(
   headers: CredentialHeaders,
   facts: RequestFacts,
 ): Promise<TenantContext> {
+  const refused = noting(parts, facts);
   const selected = selectedTenantId(headers.tenantId);
-  const principal = await authenticate(parts, headers);
+  const principal = await authenticate(parts, headers, refused);
   const actor = actorOf(principal);
-  const found = await chooseTenant(parts, principal, selected);
+  const found = await chooseTenant(parts, principal, selected).catch((error: unknown) => {
+    throw error instanceof AppError && REFUSALS.has(error.code) ? refused(principal, error) : error;
+  });
   parts.onResolved(found?.source ?? "none", principal.kind !== "none");
   if (!found) return createPlatformContext(parts, actor, facts);
   return createTenantContext(parts, { ...found, actor }, facts);
+}
+
+// Of those that follow a credential that was recognised.
+const REFUSALS = new Set<ErrorCode>(["TENANT_MISMATCH", "TENANT_INACTIVE"]);
+
+/** Into the trail of the credential's own tenant, and of no other that the request names: its owner has to know that it was tried. */
+function noting({ accounts }: ResolutionParts, { ip, requestId, clock }: RequestFacts): Refused {
+  return (principal, error) => {
+    const tenantId = tenantOf(principal);
+    const actor = actorName(actorOf(principal));
+    const details = { code: error.code };
+    if (tenantId !== undefined)
+      accounts.refusals.add({ tenantId, action: ACCESS_REFUSED, actor, ip, requestId, at: clock.now(), details });
+    return error;
+  };
 }
 
 function selectedTenantId(values: readonly string[]): string | undefined {

@@ -19,6 +19,9 @@ class AuditEvent extends Node {
   @Field(() => String, { nullable: true, description: "Address the request came from." })
   ip!: string | null;
 
+  @Field(() => String, { nullable: true, description: "Id of the request that it belongs to, as in logs and errors." })
+  requestId!: string | null;
+
   @Field(() => JSONObject, { description: "Names and counts that belong to the action; never contents or secrets." })
   details!: unknown;
 
@@ -35,8 +38,14 @@ export class AuditResolver {
     @Args(() => PageArguments) page: PageArguments,
     @Arg("action", () => String, { nullable: true, description: "Only this action." })
     action: string | null | undefined,
+    @Arg("actor", () => String, { nullable: true, description: "Only what this actor did, like `user:<id>`." })
+    actor: string | null | undefined,
+    @Arg("target", () => String, { nullable: true, description: "Only what was done to the object with this id." })
+    target: string | null | undefined,
+    @Arg("since", () => DateTime, { nullable: true, description: "Only what was done at this time or later." })
+    since: Date | null | undefined,
     @Ctx() ctx: TenantContext,
   ) {
-    return audit.list(ctx, page, { action });
+    return audit.list(ctx, page, { action, actor, target, since });
   }
 }

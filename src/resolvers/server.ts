@@ -16,8 +16,8 @@ import type { ErrorCode } from "../errors.ts";
 import { beforeExecution, isOperationFault, reportError } from "./errors.ts";
 import type { ErrorReport } from "./errors.ts";
 import { compiledExecution } from "./jit.ts";
-import { noteRefusals } from "./refusals.ts";
 import { LIMITS, limitRules, openCostLimit } from "./limits.ts";
+import { noteRefusals } from "./refusals.ts";
 import { asksOnlyAtTheDoor, asksOnlyForMeta, looksAtSchema } from "./selections.ts";
 import type { Operation } from "./selections.ts";
 

@@ -4,6 +4,8 @@ import type { TenantContext } from "../context/tenant-context.ts";
 import { pageOf } from "./paging.ts";
 import type { Page, PageArgs } from "./paging.ts";
 
+export { ACCESS_REFUSED } from "../context/refusals.ts";
+
 const ORDER = { field: "createdAt", direction: "desc" } as const;
 
 /** What was done, to what. `details` holds names and counts, never contents and never a secret. */
@@ -46,9 +48,12 @@ export async function record(tx: TenantContext, entry: AuditEntry): Promise<void
 
 /**
  * Takes note that somebody was refused: within five seconds it is in the audit trail, equal ones together as one event with a count.
- * Costs no statement and nothing to wait for; what a process has not written yet is lost with `kill -9`.
+ * Costs no statement and nothing to wait for; what a process has not written yet is lost with `kill -9`. Where there is no tenant, there is
+ * no trail either.
  */
 export function refused(ctx: TenantContext, { action, target, details = {} }: RefusalEntry): void {
+  // A context without a tenant has a getter in its prototype, which throws.
+  if (!Object.hasOwn(ctx, "tenant")) return;
   ctx.accounts.refusals.add({
     tenantId: ctx.tenant.id,
     action,
