@@ -15,9 +15,11 @@ import { MessageResolver, SessionMessagesResolver } from "./messages.ts";
 import { NotificationResolver, SessionNotificationsResolver } from "./notifications.ts";
 import { MediumTermMemoryResolver, SessionMemoryResolver, ShortTermMemoryResolver } from "./session-memory.ts";
 import { NodeResolver } from "./nodes.ts";
+import { OpenAccessResolver } from "./open-access.ts";
 import { SessionResolver } from "./sessions.ts";
 import { SessionTasksResolver, TaskResolver } from "./tasks.ts";
 import { TenantResolver } from "./tenants.ts";
+import { UsageResolver } from "./usage.ts";
 import { UserResolver } from "./users.ts";
 
 /** The schema, from every resolver class. Printed to schema.graphql by `npm run schema:print`. */
@@ -31,10 +33,12 @@ export function buildAtriumSchema(): GraphQLSchema {
       FileResolver,
       MessageResolver,
       NodeResolver,
+      OpenAccessResolver,
       SessionFilesResolver,
       SessionMessagesResolver,
       SessionResolver,
       TenantResolver,
+      UsageResolver,
       UserResolver,
       IntegrationResolver,
       LongTermMemoryResolver,

@@ -8,6 +8,7 @@ import { Problems } from "./checks.ts";
 import { definePageLoader, pageOf } from "./paging.ts";
 import type { ListOrder, Page, PageArgs } from "./paging.ts";
 import { wordOf } from "./stored-words.ts";
+import * as usage from "./usage.ts";
 import { write } from "./writes.ts";
 
 export const FILE_STATUSES = {
@@ -82,6 +83,7 @@ export async function remove(ctx: TenantContext, id: string): Promise<void> {
   await write(ctx, async (tx) => {
     const { count } = await tx.db.file.deleteMany({ where: { AND: [ownRows(tx), { id }] } });
     if (count === 0) throw notFound("File");
+    await usage.measureStorage(tx);
     await audit.record(tx, { action: "file.delete", target: id });
   });
 }
