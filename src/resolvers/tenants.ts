@@ -21,6 +21,8 @@ import { TENANT_SOURCES } from "../context/tenant-context.ts";
 import type { TenantContext, TenantSource } from "../context/tenant-context.ts";
 import * as apiKeys from "../services/api-keys.ts";
 import * as tenants from "../services/tenants.ts";
+import * as users from "../services/users.ts";
+import type { Person } from "../services/users.ts";
 import { ApiKey } from "./api-keys.ts";
 import { connectionOf, PageArguments } from "./connection.ts";
 import { Node } from "./node.ts";
@@ -104,7 +106,7 @@ class WhoAsks {
   source!: TenantSource;
 
   @Field(() => User, { nullable: true, description: "The person who asks; null for keys and for nobody." })
-  user!: null;
+  user!: Person | null;
 
   @Field(() => ApiKey, { nullable: true, description: "The key that the request came with; null without one." })
   apiKey!: ApiKeyRow | null;
@@ -212,8 +214,8 @@ export class TenantResolver {
   @Query(() => WhoAsks, { description: "Who is asking, in which tenant, and how that was decided." })
   async tenantContext(@Ctx() ctx: TenantContext) {
     const tenant = tenants.own(ctx);
-    const apiKey = await apiKeys.current(ctx);
-    return { tenant, source: ctx.source, user: null, apiKey, scopes: [...ctx.actor.scopes] };
+    const [apiKey, user] = await Promise.all([apiKeys.current(ctx), users.viewer(ctx)]);
+    return { tenant, source: ctx.source, user, apiKey, scopes: [...ctx.actor.scopes] };
   }
 
   @Query(() => Tenant, { description: "The tenant that the request acts in." })

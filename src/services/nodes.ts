@@ -37,7 +37,7 @@ const DOMAINS: readonly Find[] = [
   among("Notification", notifications.find),
   among("Task", tasks.find),
   findIntegration,
-  among("User", findUser),
+  among("User", users.find),
   among("ApiKey", apiKeys.find),
   among("AuditEvent", findAuditEvent),
 ];
@@ -73,11 +73,6 @@ async function findIntegration(ctx: TenantContext, id: string): Promise<Found | 
 async function findTenant(ctx: TenantContext, id: string): Promise<object | null> {
   const tenant = tenants.own(ctx);
   return tenant.id === id ? tenant : null;
-}
-
-async function findUser(ctx: TenantContext, id: string): Promise<object | null> {
-  requireScope(ctx, SCOPES.USERS_ADMIN);
-  return users.byId(ctx).load(id);
 }
 
 async function findAuditEvent(ctx: TenantContext, id: string): Promise<object | null> {
