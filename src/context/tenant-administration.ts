@@ -19,7 +19,7 @@ export interface NewTenant {
     readonly name: string;
     readonly scopes: readonly string[];
   };
-  /** The tenant's OWNER, without a password: one is set by invitation. In lower case. */
+  /** The tenant's OWNER, who is invited by mail and has no password before. In lower case. */
   readonly ownerEmail?: string | undefined;
 }
 
@@ -96,10 +96,12 @@ export async function createTenant(pool: pg.Pool, tenant: NewTenant, by: Author 
       [record.id, key.name, key.hash, key.prefix, JSON.stringify(key.scopes)],
     );
     if (ownerEmail !== undefined) {
-      await client.query("INSERT INTO public.users (tenant_id, email, role) VALUES ($1, $2, 'owner')", [
-        record.id,
-        ownerEmail,
-      ]);
+      // The invitation waits in the same transaction, due from the beginning of time: the database's clock may be ahead of ours.
+      await client.query(
+        `WITH owner AS (INSERT INTO public.users (tenant_id, email, role) VALUES ($1, $2, 'owner') RETURNING id, email)
+         INSERT INTO public.mails (tenant_id, user_id, kind, email, next_attempt_at) SELECT $1, id, 'invitation', email, 'epoch' FROM owner`,
+        [record.id, ownerEmail],
+      );
     }
     if (by) await audit(client, record.id, by, "tenant.create", { name, plan });
     return record;

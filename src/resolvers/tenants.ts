@@ -141,7 +141,7 @@ class CreateTenantInput {
 
   @Field(() => EmailAddress, {
     nullable: true,
-    description: "Its first user, with the role OWNER, at most 255 characters.",
+    description: "Its first user, with the role OWNER, who is invited by mail; at most 255 characters.",
   })
   ownerEmail?: string | null;
 }

@@ -5,6 +5,7 @@ import { requirePlatform } from "../context/tenant-context.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError, notFound } from "../errors.ts";
 import { isId, Problems } from "./checks.ts";
+import { isMailAddress } from "./mail/mail.ts";
 import { pageFrom, planPage } from "./paging.ts";
 import type { Page, PageArgs } from "./paging.ts";
 import { wordOf } from "./stored-words.ts";
@@ -17,8 +18,6 @@ export type { Plan, TenantLimits } from "./tenant-limits.ts";
 export const ISOLATION_MODES = { SHARED: "shared", SCHEMA: "schema" } as const;
 export type IsolationMode = (typeof ISOLATION_MODES)[keyof typeof ISOLATION_MODES];
 
-const EMAIL = /^[^@\s]+@[^@\s]+$/; // what more there is to an address, only a mail can tell
-const EMAIL_LENGTH_MAX = 255; // as in prisma/models/users.prisma
 const NAME_LENGTH_MAX = 255; // as in prisma/models/tenants.prisma
 const SCHEMA_NAME_LENGTH_MAX = 63; // PostgreSQL's own limit for names
 const SCHEMA_NAME = /^[a-z_][a-z0-9_]{0,62}$/;
@@ -41,7 +40,7 @@ export interface NewTenantInput {
   readonly isolation: IsolationMode;
   readonly plan: Plan;
   readonly metadata?: JsonObject | null | undefined;
-  /** Becomes a user of the tenant, with the role OWNER. */
+  /** Becomes a user of the tenant, with the role OWNER, and is invited by mail. */
   readonly ownerEmail?: string | null | undefined;
 }
 
@@ -104,10 +103,10 @@ export async function create(
   const platform = requirePlatform(ctx);
   const problems = new Problems()
     .text("input.name", input.name, 1, NAME_LENGTH_MAX)
-    .text("input.ownerEmail", input.ownerEmail, 1, EMAIL_LENGTH_MAX)
     .json("input.metadata", input.metadata, METADATA_BYTES_MAX);
-  const email = input.ownerEmail?.toLowerCase();
-  if (email !== undefined && !EMAIL.test(email)) problems.add("input.ownerEmail", "is not an e-mail address");
+  const email = input.ownerEmail?.trim().toLowerCase();
+  if (email !== undefined && !isMailAddress(email))
+    problems.add("input.ownerEmail", "is not an e-mail address of at most 255 characters");
   const wanted = input.schemaName ?? undefined;
   if (wanted !== undefined && (!SCHEMA_NAME.test(wanted) || SCHEMA_NAMES_TAKEN.test(wanted))) {
     problems.add(
@@ -133,6 +132,7 @@ export async function create(
     wanted === undefined
       ? await createUnderFreeName(platform, tenant, authorOf(ctx))
       : await platform.createTenant({ ...tenant, schemaName: wanted }, authorOf(ctx));
+  if (email !== undefined) ctx.accounts.mail.ring(made.id);
   return { tenant: made, apiKey: key.text };
 }
 
