@@ -15,6 +15,7 @@ import type { Mailer } from "./services/mail/mailer.ts";
 import { openOutbox } from "./services/mail/outbox.adapter.ts";
 import { openMailSender } from "./services/mail/sender.ts";
 import { openSmtpMailer } from "./services/mail/smtp.adapter.ts";
+import * as outsiders from "./services/outsiders.ts";
 
 export interface AppOptions {
   readonly config: Config;
@@ -94,6 +95,10 @@ export function openContext(options: AppOptions, onResolved: AppContext["onResol
     publicUrl: config.publicUrl,
     redisUrl: config.redisUrl,
     rateLimitFailure: config.rateLimitFailure,
+    oidcIssuers: config.oidcIssuers,
+    corsOrigins: config.corsOrigins,
+    allowPrivateAddresses: config.allowPrivateAddresses,
+    meetOutsider: outsiders.recognise,
     defaultTenant: config.defaultTenant,
     trustTenantHeader: config.trustTenantHeader,
     log: options.log ?? openLog(config),

@@ -1,4 +1,5 @@
 import type { Sealing } from "./crypto.ts";
+import type { Identities } from "./oidc.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import type { Refusals } from "./refusals.ts";
 import type { Tokens } from "./tokens.ts";
@@ -19,4 +20,6 @@ export interface Accounts {
   /** Where browsers reach the gateway, without a slash at the end. Known once it listens. */
   readonly publicUrl: () => string;
   readonly mail: MailBell;
+  /** Providers outside that say who somebody is. */
+  readonly identities: Identities;
 }

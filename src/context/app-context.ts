@@ -25,7 +25,7 @@ import type { TenantClients, WallSwitches } from "./tenant-client.ts";
 import { openMeters } from "./tenant-meters.ts";
 import type { StatementCounter } from "./tenant-pool.ts";
 import { createPlatformContext } from "./tenant-context.ts";
-import type { Clock, ContextParts, TenantContext } from "./tenant-context.ts";
+import type { Clock, TenantContext } from "./tenant-context.ts";
 import { openTokens } from "./tokens.ts";
 
 export interface AppContextOptions {
@@ -154,7 +154,14 @@ export function openAppContext(options: AppContextOptions): AppContext {
     statements,
     walls: options.walls,
   });
-  return {
+
+  /** A way in for whoever an outside provider vouches for, before a request has a context. */
+  async function enter(tenantId: string): Promise<TenantContext | null> {
+    const facts = { requestId: newRequestId(), ip: undefined, log, clock };
+    return createPlatformContext(app, { kind: "anonymous", scopes: new Set() }, facts).door.of(tenantId);
+  }
+
+  const app: AppContext = {
     pool,
     fairPool,
     fairShare,
@@ -175,6 +182,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
     onResolved: options.onResolved,
     close: () => (closing ??= close()),
   };
+  return app;
 }
 
 /** A statement that hangs must not keep the process beyond the ten seconds in which it has to stop; PostgreSQL rolls it back. */

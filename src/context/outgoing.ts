@@ -29,7 +29,7 @@ export class OutgoingRefusal extends Error {
 export interface OutgoingRequest {
   readonly method?: string | undefined;
   readonly headers?: Headers | Readonly<Record<string, string>> | undefined;
-  readonly body?: string | URLSearchParams | Uint8Array<ArrayBuffer> | ArrayBuffer | ReadableStream | null | undefined;
+  readonly body?: string | URLSearchParams | Uint8Array | ArrayBuffer | ReadableStream | null | undefined;
   readonly redirect?: "follow" | "manual" | "error" | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -108,7 +108,7 @@ export function openOutgoing(options: OutgoingOptions): Outgoing {
     return send(address, {
       ...(request.method !== undefined && { method: request.method }),
       headers: [...new Headers(request.headers)],
-      body: request.body instanceof ReadableStream ? await new Response(request.body).arrayBuffer() : request.body,
+      body: await bodyOf(request.body),
       redirect: "manual",
       signal,
       dispatcher: agent,
@@ -153,6 +153,12 @@ function assertAddress(text: string, allowPrivate: boolean): void {
 function embeddedIn(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | ipaddr.IPv6 {
   if (address instanceof ipaddr.IPv4 || !address.match(NAT64)) return address;
   return new ipaddr.IPv4(address.toByteArray().slice(-4));
+}
+
+/** Read whole where it is a stream: what is sent to such addresses is small, and a stream could not be sent along a connection that is retried. */
+async function bodyOf(body: OutgoingRequest["body"]) {
+  if (body instanceof ReadableStream) return new Response(body).arrayBuffer();
+  return body instanceof Uint8Array ? new Uint8Array(body) : body;
 }
 
 function harmless(headers: OutgoingRequest["headers"]): Record<string, string> {

@@ -57,6 +57,11 @@ export function contextWithoutTenant(app: AppContext, request: FastifyRequest): 
   );
 }
 
+/** A context for a browser that follows a link: nobody acts, and no header names a tenant. */
+export function contextAtDoor(app: AppContext, request: FastifyRequest): TenantContext {
+  return createPlatformContext(app, { kind: "anonymous", scopes: new Set() }, factsOf(app, request));
+}
+
 /** The tenant of a context, if it has one: the platform administrator may name none. */
 export function tenantIdOf(ctx: TenantContext | undefined): string | undefined {
   return ctx && Object.prototype.propertyIsEnumerable.call(ctx, "tenant") ? ctx.tenant.id : undefined;

@@ -13,6 +13,7 @@ import { mountGraphql, schemaText } from "./graphql.ts";
 import type { GraphqlMount } from "./graphql.ts";
 import { mountHealth } from "./health.ts";
 import type { Metrics } from "./metrics.ts";
+import { mountOutsideSignIn } from "./outside-sign-in.ts";
 import { mountPages } from "./pages.ts";
 import { recordRequests } from "./request-log.ts";
 
@@ -20,12 +21,13 @@ const DEADLINE_MS = 30_000; // twice what one statement or transaction may take
 const DRAIN_MS = 8_000; // of the ten seconds in which the process must have ended
 const BODY_MAX_BYTES = 65_536; // for every route but /graphql, which has its own
 const PREFLIGHT_SECONDS = 600;
+const LIMIT_HEADERS = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"];
 const REQUEST_ID = /^[\w-]{8,64}$/;
 
 export interface HttpOptions {
   readonly app: AppContext;
   readonly schema: GraphqlMount["schema"];
-  readonly config: Pick<Config, "host" | "port" | "introspection" | "corsOrigins" | "openAccessDeprecated">;
+  readonly config: Pick<Config, "host" | "port" | "introspection" | "corsOrigins" | "openAccessDeprecated" | "trustedProxies">;
   readonly metrics: Metrics;
   /** The last migration that this version knows; /readyz is 503 until it is applied. */
   readonly expectedMigration: string;
@@ -48,6 +50,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
   let isStopping = false;
   const deadlineMs = options.deadlineMs ?? DEADLINE_MS;
   const server = fastify({
+    trustProxy: config.trustedProxies.length > 0 ? [...config.trustedProxies] : false,
     genReqId: requestIdOf,
     bodyLimit: BODY_MAX_BYTES,
     requestTimeout: deadlineMs,
@@ -76,6 +79,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     expectedMigration: options.expectedMigration,
     isStopping: () => isStopping,
   });
+  await mountOutsideSignIn(server, app);
   mountPages(server, {
     app,
     introspection: config.introspection,
@@ -120,9 +124,10 @@ async function secure(server: FastifyInstance, corsOrigins: readonly string[]): 
       "X-API-Key",
       "X-Tenant-ID",
       "X-Request-ID",
+      "X-Cost-Only",
       "Apollo-Require-Preflight",
     ],
-    exposedHeaders: ["X-Request-ID", "X-Tenant-ID", "Retry-After", "Deprecation"],
+    exposedHeaders: ["X-Request-ID", "X-Tenant-ID", "Retry-After", ...LIMIT_HEADERS, "Deprecation"],
     maxAge: PREFLIGHT_SECONDS,
   });
 }
