@@ -1,5 +1,6 @@
 import { openContext } from "./app.ts";
 import { runAdopt } from "./cli/adopt.ts";
+import { runAuditCommand } from "./cli/audit.ts";
 import { UsageError } from "./cli/command.ts";
 import type { CommandContext } from "./cli/command.ts";
 import { describeFailure } from "./cli/failures.ts";
@@ -26,6 +27,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   tenant: { summary: "create <name> | list | suspend <id> | resume <id>", run: onContext(runTenantCommand) },
   key: { summary: "create | revoke <id>  keys of a tenant", run: onContext(runKeyCommand) },
+  audit: {
+    summary: "verify [--tenant <id>] [--anchor <file>] [--write-anchor <file>]  find what was changed in audit trails",
+    run: onContext(runAuditCommand),
+  },
   adopt: { summary: "[--dry-run]  bring a database of the predecessor to the current schema", run: runAdopt },
 };
 
