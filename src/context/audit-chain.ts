@@ -66,10 +66,9 @@ async function readHead(tenant: pg.Pool, report: (problem: string) => void): Pro
   const found = headRow.parse(rows[0]);
   const head = { position: found.position ?? 0, hash: hex(found.hash) };
   const last = { position: found.last_position ?? 0, hash: hex(found.last_hash) };
-  if (last.position < head.position)
-    report(`the end was cut off: links ${range(last.position + 1, head.position)} are missing`);
+  if (last.position < head.position) report(`the end was cut off: ${range(last.position + 1, head.position)} missing`);
   else if (last.position > head.position)
-    report(`links ${range(head.position + 1, last.position)} are beyond the end of the chain`);
+    report(`${range(head.position + 1, last.position)} beyond the end of the chain`);
   else if (last.hash !== head.hash) report(`the end of the chain and link ${head.position} disagree`);
   return head;
 }
@@ -87,7 +86,7 @@ async function verifyLinks(
       const link = linkRow.parse(row);
       const isNext = link.position === before.position + 1;
       const where = `at position ${link.position}`;
-      if (!isNext) report(`links ${range(before.position + 1, link.position - 1)} are missing`);
+      if (!isNext) report(`${range(before.position + 1, link.position - 1)} missing`);
       if (link.text === null) report(`event ${link.event_id} ${where} was removed`);
       else if (isNext && !hashOf(before.hash, link.text).equals(link.hash))
         report(`event ${link.event_id} ${where} was changed, or it stood elsewhere`);
@@ -123,5 +122,5 @@ function hex(bytes: Uint8Array | null): string {
 }
 
 function range(from: number, to: number): string {
-  return from === to ? String(from) : `${from} to ${to}`;
+  return from === to ? `link ${from} is` : `links ${from} to ${to} are`;
 }
