@@ -4,19 +4,10 @@
  */
 export const NOT_YET: readonly string[] = [
   // People: sign-in, invitations, profiles.
-  "UserEdge",
-  "UserConnection",
   "AuthPayload",
-  "CreateUserInput",
-  "UpdateUserInput",
-  "UpdateProfileInput",
-  "UserPayload",
   "LoginInput",
   "ChangePasswordInput",
   "ConfirmPasswordResetInput",
-  "Query.viewer",
-  "Query.users",
-  "Query.user",
   "Mutation.login",
   "Mutation.refreshToken",
   "Mutation.logout",
@@ -24,10 +15,6 @@ export const NOT_YET: readonly string[] = [
   "Mutation.requestPasswordReset",
   "Mutation.confirmPasswordReset",
   "Mutation.changePassword",
-  "Mutation.updateProfile",
-  "Mutation.createUser",
-  "Mutation.updateUser",
-  "Mutation.resendInvitation",
 
   // The assistant: runs, tools, plans.
   "RunStatus",

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { buildAtriumSchema } from "../../src/resolvers/index.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
+import { personOf } from "../support/people.ts";
 import { codesOf, dataOf } from "../support/send.ts";
 import { anId } from "../support/tenants.ts";
 import type { TestTenant } from "../support/tenants.ts";
@@ -16,6 +17,8 @@ interface Write {
   /** Makes what the mutation works on. */
   readonly prepare?: (tenant: TestTenant) => Promise<{ readonly id: string }>;
   readonly isPlatforms?: true;
+  /** Done by a person, for whom a key cannot stand in. */
+  readonly isPersons?: true;
 }
 
 const session = ({ db }: TestTenant) => db.session.create({ data: { name: "s" } });
@@ -32,6 +35,7 @@ const memory = ({ db }: TestTenant) => db.memoryLong.create({ data: { content: "
 const file = ({ db }: TestTenant) => db.file.create({ data: { filename: "f", filepath: "f" } });
 const integration = ({ db }: TestTenant) =>
   db.integration.create({ data: { provider: "google", serviceType: "email", purpose: "service_email" } });
+const user = ({ db }: TestTenant) => db.user.create({ data: { email: `${anId()}@example.com` } });
 const apiKey = ({ db }: TestTenant) => db.apiKey.create({ data: { keyHash: anId(), scopes: ["sessions_read"] } });
 
 /** Every mutation of the schema; a test holds this list against it. */
@@ -42,6 +46,22 @@ const WRITES: Readonly<Record<string, Write>> = {
   },
   rotateApiKey: { action: "api_key.rotate", prepare: apiKey, ask: (id) => `(id: "${id}") { apiKey { id } }` },
   revokeApiKey: { action: "api_key.revoke", prepare: apiKey, ask: (id) => `(id: "${id}") { apiKey { id } }` },
+  createUser: {
+    action: "user.create",
+    ask: () =>
+      `(input: { email: "${anId()}@example.com", name: "${CANARY}", password: "${CANARY}", sendInvitation: true }) { user { id } }`,
+  },
+  updateUser: {
+    action: "user.update",
+    prepare: user,
+    ask: (id) => `(input: { id: "${id}", name: "${CANARY}", active: false }) { user { id } }`,
+  },
+  resendInvitation: { action: "user.invite", prepare: user, ask: (id) => `(userId: "${id}")` },
+  updateProfile: {
+    action: "user.update_profile",
+    isPersons: true,
+    ask: () => `(input: { name: "${CANARY}" }) { user { id } }`,
+  },
   createSession: { action: "session.create", ask: () => `(input: { name: "${CANARY}" }) { session { id } }` },
   updateSession: {
     action: "session.update",
@@ -117,10 +137,11 @@ test("every mutation of the schema has its case here", () => {
 });
 
 describe("the audit trail has who did it and what, and none of the contents, after", () => {
-  test.each(Object.entries(WRITES))("%s", async (mutation, { action, ask, prepare, isPlatforms }) => {
+  test.each(Object.entries(WRITES))("%s", async (mutation, { action, ask, prepare, isPlatforms, isPersons }) => {
     const acme = await app.newTenant();
+    const send = isPersons ? (await personOf(app, acme, { role: "user" })).send : acme.send;
     const { id } = (await prepare?.(acme)) ?? { id: "" };
-    const answer = await (isPlatforms ? app.platform : acme.send)<{ done: { tenant?: { id: string } } }>(
+    const answer = await (isPlatforms ? app.platform : send)<{ done: { tenant?: { id: string } } }>(
       `mutation { done: ${mutation}${ask(id)} }`,
     );
 
@@ -129,7 +150,8 @@ describe("the audit trail has who did it and what, and none of the contents, aft
     const events = await app.app.context.clients.of(tenantId).db.auditEvent.findMany();
     const found = events.filter((event) => event.action === action);
     expect(found).toHaveLength(1);
-    expect(found[0]?.actor).toMatch(isPlatforms ? /^platform/ : /^api_key:[0-9a-f-]{36}$/);
+    const actor = isPersons ? /^user:[0-9a-f-]{36}$/ : /^api_key:[0-9a-f-]{36}$/;
+    expect(found[0]?.actor).toMatch(isPlatforms ? /^platform/ : actor);
     expect(found[0]?.ip).toMatch(/127\.0\.0\.1$/);
     expect(JSON.stringify(events)).not.toContain(CANARY);
   });

@@ -127,6 +127,11 @@ const sources = {
     add: (keys) => db.apiKey.createMany({ data: keys.map((key) => ({ keyHash: randomUUID(), createdAt: at(key) })) }),
     rows: async () => byCreation(await db.apiKey.findMany()),
   }),
+  users: ({ db }) => ({
+    add: (keys) =>
+      db.user.createMany({ data: keys.map((key) => ({ email: `${randomUUID()}@example.com`, createdAt: at(key) })) }),
+    rows: async () => byCreation(await db.user.findMany()),
+  }),
 } satisfies Record<string, SourceOf>;
 
 /** Every connection of the schema; a test holds this list against it. */
@@ -144,6 +149,7 @@ export const LISTS: readonly ListCase[] = [
   tenantsList("integrations", sources.integrations, "asc"),
   tenantsList("auditEvents", sources.auditEvents),
   tenantsList("apiKeys", sources.apiKeys),
+  tenantsList("users", sources.users, "asc"),
   sessionsList("messages", sources.messages, "asc"),
   sessionsList("files", sources.files),
   sessionsList("notifications", sources.notifications),

@@ -49,6 +49,7 @@ export const ID_CASES: Readonly<Record<string, IdCase>> = {
   "Query.notification(id)": look("notification", "Notification"),
   "Query.task(id)": look("task", "Task"),
   "Query.integration(id)": look("integration", "Integration"),
+  "Query.user(id)": look("user", "User"),
   "Query.tenantById(id)": { ...look("tenantById", "Tenant"), isPlatforms: true },
   "Query.node(id)": { models: NODE_MODELS, operation: "query ($id: ID!) { node(id: $id) { __typename id } }" },
   "Query.nodes(ids)": {
@@ -122,6 +123,14 @@ export const ID_CASES: Readonly<Record<string, IdCase>> = {
   "Mutation.deleteNotifications(ids)": {
     models: ["Notification"],
     operation: "mutation ($id: ID!) { deleteNotifications(ids: [$id]) { deletedIds } }",
+  },
+  "Mutation.updateUser(input.id)": {
+    models: ["User"],
+    operation: 'mutation ($id: ID!) { updateUser(input: { id: $id, name: "taken" }) { user { id name } } }',
+  },
+  "Mutation.resendInvitation(userId)": {
+    models: ["User"],
+    operation: "mutation ($id: ID!) { resendInvitation(userId: $id) }",
   },
   "Mutation.updateTenant(input.id)": {
     models: ["Tenant"],
