@@ -161,6 +161,7 @@ export async function forget(ctx: TenantContext, ids: readonly string[]): Promis
  * for all memories asked for in the same tick. What else the column holds is passed over: no key guards it.
  */
 export async function sessionsOf(ctx: TenantContext, memory: MemoryLongRow): Promise<readonly SessionRow[]> {
+  requireScope(ctx, SCOPES.SESSIONS_READ); // also where a memory notes none: whether it does is a fact about sessions
   const noted: unknown[] = Array.isArray(memory.learnedFromSessions) ? memory.learnedFromSessions : [];
   const ids = noted.filter((id) => typeof id === "string").filter(isId);
   const unique = [...new Set(ids.map((id) => id.toLowerCase()))];
