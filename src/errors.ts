@@ -69,6 +69,11 @@ export function badInput(...problems: FieldProblem[]): AppError {
   return new AppError("BAD_USER_INPUT", message, { fields: problems });
 }
 
+/** A standing quota is used up: more of it comes with time, with deleting, or with another plan. */
+export function quotaExceeded(what: string, limit: number): AppError {
+  return new AppError("QUOTA_EXCEEDED", `There can be at most ${limit.toLocaleString("en")} ${what}`);
+}
+
 /** The database, or a part of it that the request needs, does not answer; trying again later may help. */
 export function unavailable(cause: unknown): AppError {
   return new AppError("UNAVAILABLE", "The service is temporarily unavailable, please try again", { cause });

@@ -22,7 +22,9 @@ interface Failure {
 export function answerFailures(server: FastifyInstance, log: Logger): void {
   server.setErrorHandler((error: FastifyError, request, reply) => {
     const failure = failureOf(error);
-    if (failure.code === "INTERNAL_SERVER_ERROR" || failure.code === "UNAVAILABLE") {
+    // Ours without a cause was noticed elsewhere, and is logged there: once, and not for each request.
+    const isLogged = error instanceof AppError && error.cause === undefined;
+    if (failure.code === "INTERNAL_SERVER_ERROR" || (failure.code === "UNAVAILABLE" && !isLogged)) {
       const about = { requestId: request.id, code: failure.code, cause: describeException(rootOf(error)) };
       if (failure.code === "UNAVAILABLE") log.warn(about, "cannot serve for now");
       else log.error(about, "unexpected exception");

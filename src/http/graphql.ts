@@ -13,6 +13,7 @@ import * as usage from "../services/usage.ts";
 import { contextWithoutTenant, credentialHeaders, exchangeOf, laneOf, resolve, tenantIdOf } from "./exchange.ts";
 import type { Exchange } from "./exchange.ts";
 import { challenge } from "./failures.ts";
+import { openRequestLimits } from "./limits.ts";
 import { noteOpenAccess } from "./open-access.ts";
 
 /** A message may have 1,000,000 characters, each written in up to 12 bytes of JSON ("\ud83d\ude00"), and the operation comes on top. */
@@ -45,7 +46,9 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
   const deprecatedSince = mount.openAccessDeprecated ? app.clock.now() : undefined;
   // By its loaders, of which every request has its own: Apollo hands a copy of the context on.
   const exchanges = new WeakMap<TenantContext["loaders"], Exchange>();
+  const limits = openRequestLimits(app);
   const apollo = openApollo(mount.schema, {
+    charge: limits.cost,
     introspection: mount.introspection,
     refusalOf: (ctx) => exchanges.get(ctx.loaders)?.refusal,
     onOperation(ctx, { name, kind, codes, isAtDoor }) {
@@ -66,13 +69,17 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
       "Vary",
       ["Authorization, X-API-Key, X-Tenant-ID", reply.getHeader("Vary") ?? []].flat().join(", "),
     );
-    exchange.ctx = await resolve(app, request).catch((error: unknown) => {
+    exchange.ctx = await resolve(app, request).catch(async (error: unknown) => {
+      const stranger = contextWithoutTenant(app, request);
+      // Counted like everything else, so that guessing credentials is limited, too.
+      if (isRefusal(error)) await limits.request(stranger, reply);
       exchange.refusal = refusalFrom(error, request);
-      return contextWithoutTenant(app, request);
+      return stranger;
     });
     exchanges.set(exchange.ctx.loaders, exchange);
     const tenantId = tenantIdOf(exchange.ctx);
     if (tenantId !== undefined) void reply.header("X-Tenant-ID", tenantId);
+    if (!exchange.refusal) await limits.request(exchange.ctx, reply);
     const guest = app.fairShare.arrive(laneOf(exchange.ctx));
     exchange.guest = guest;
     // The end of the answer, or of the connection.
@@ -97,6 +104,11 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
     },
   });
   return apollo;
+}
+
+/** Whether somebody was refused, and not merely not served. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof AppError && error.code !== "UNAVAILABLE";
 }
 
 /**
@@ -128,7 +140,8 @@ async function inTime<Answer>(deadlineMs: number, answer: Promise<Answer>): Prom
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_resolve, reject) => {
     const message = "There was no answer in time; what was asked for may still happen";
-    timer = setTimeout(() => reject(new AppError("UNAVAILABLE", message)), deadlineMs);
+    const cause = new Error(`no answer in ${deadlineMs} ms`);
+    timer = setTimeout(() => reject(new AppError("UNAVAILABLE", message, { cause })), deadlineMs);
   });
   try {
     return await Promise.race([answer, tooLate]);

@@ -54,6 +54,7 @@ export function openMetrics({ namesTenants }: { readonly namesTenants: boolean }
     resolved: (source, hasCredential) => resolutions.inc({ source, credential: hasCredential ? "yes" : "no" }),
     observe(app) {
       observe(registers, app);
+      observeLimits(registers, app);
       observeMeters(registers, app);
       if (namesTenants) observeTenants(registers, app);
     },
@@ -104,6 +105,27 @@ function observe(registers: Registry[], app: AppContext): void {
       this.reset();
       this.inc({ reason: "full" }, full);
       this.inc({ reason: "late" }, late);
+    },
+  });
+}
+
+function observeLimits(registers: Registry[], { accounts: { limits } }: AppContext): void {
+  new Counter({
+    name: "atrium_rate_limited_total",
+    help: "What was refused because a limit of a time was reached, by limit.",
+    labelNames: ["limit"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [limit, count] of limits.refusals) this.inc({ limit }, count);
+    },
+  });
+  new Gauge({
+    name: "atrium_rate_limit_store_away",
+    help: "1 while the store of limits does not answer.",
+    registers,
+    collect() {
+      this.set(limits.isAway() ? 1 : 0);
     },
   });
 }

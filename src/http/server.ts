@@ -27,7 +27,10 @@ const REQUEST_ID = /^[\w-]{8,64}$/;
 export interface HttpOptions {
   readonly app: AppContext;
   readonly schema: GraphqlMount["schema"];
-  readonly config: Pick<Config, "host" | "port" | "introspection" | "corsOrigins" | "openAccessDeprecated" | "trustedProxies">;
+  readonly config: Pick<
+    Config,
+    "host" | "port" | "introspection" | "corsOrigins" | "openAccessDeprecated" | "trustedProxies"
+  >;
   readonly metrics: Metrics;
   /** The last migration that this version knows; /readyz is 503 until it is applied. */
   readonly expectedMigration: string;

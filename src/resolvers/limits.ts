@@ -61,15 +61,16 @@ function maxRootFieldsRule(context: ValidationContext): ReturnType<ValidationRul
 }
 
 /**
- * Makes a function that checks the cost of an operation with its variables. Costs are kept by operation and by those variables that can
- * change them, so that an operation that was seen before is checked without another walk.
+ * Makes a function that tells the price of an operation with its variables: the same operation always has the same one. Prices are kept by
+ * operation and by those variables that can change them, so that an operation that was seen before is priced without another walk.
  *
- * @throws (the function) QUERY_TOO_COMPLEX; BAD_USER_INPUT for an argument that no execution would take.
+ * @returns (the function) undefined when the variables are not what the operation declares: its execution says so, and runs nothing.
+ * @throws (the function) QUERY_TOO_COMPLEX for selections without bound; BAD_USER_INPUT for an argument that no execution would take.
  */
-export function openCostLimit(schema: GraphQLSchema): (operation: Operation, variables: Variables) => void {
+export function openPricing(schema: GraphQLSchema): (operation: Operation, variables: Variables) => number | undefined {
   const known = new WeakMap<Operation["operation"], Map<string, number>>();
 
-  function costOf(operation: Operation, variables: Variables): number {
+  return (operation, variables) => {
     const costs = known.get(operation.operation) ?? new Map<string, number>();
     known.set(operation.operation, costs);
     const key = costKey(operation, variables);
@@ -78,16 +79,15 @@ export function openCostLimit(schema: GraphQLSchema): (operation: Operation, var
     const cost = compute(schema, operation, variables);
     if (costs.size >= COSTS_KEPT) costs.clear();
     if (cost !== undefined) costs.set(key, cost);
-    return cost ?? 0;
-  }
-
-  return (operation, variables) => {
-    const cost = costOf(operation, variables);
-    if (cost > LIMITS.cost) {
-      const message = `The operation costs ${cost}, and at most ${LIMITS.cost} is allowed: ask for fewer nodes or fields.`;
-      throw beforeExecution(new AppError("QUERY_TOO_COMPLEX", message));
-    }
+    return cost;
   };
+}
+
+/** @throws QUERY_TOO_COMPLEX when an operation of this price is too much at once. */
+export function limitCost(cost: number): void {
+  if (cost <= LIMITS.cost) return;
+  const message = `The operation costs ${cost}, and at most ${LIMITS.cost} is allowed: ask for fewer nodes or fields.`;
+  throw beforeExecution(new AppError("QUERY_TOO_COMPLEX", message));
 }
 
 type Variables = Readonly<Record<string, unknown>>;
@@ -103,7 +103,6 @@ function costKey({ operation }: Operation, variables: Variables): string {
   return JSON.stringify(parts);
 }
 
-/** Undefined when the variables are not what the operation declares: execution says so in the words of GraphQL, and runs nothing. */
 function compute(schema: GraphQLSchema, { document, operation }: Operation, variables: Variables): number | undefined {
   const coerced = getVariableValues(schema, operation.variableDefinitions ?? [], variables);
   if (coerced.errors) return undefined;

@@ -1,5 +1,5 @@
-import { ApolloServer } from "@apollo/server";
-import type { ApolloServerPlugin, GraphQLRequestContext } from "@apollo/server";
+import { ApolloServer, HeaderMap } from "@apollo/server";
+import type { ApolloServerPlugin, GraphQLRequestContext, GraphQLResponse } from "@apollo/server";
 import {
   ApolloServerPluginCacheControlDisabled,
   ApolloServerPluginInlineTraceDisabled,
@@ -16,7 +16,7 @@ import type { ErrorCode } from "../errors.ts";
 import { beforeExecution, isOperationFault, reportError } from "./errors.ts";
 import type { ErrorReport } from "./errors.ts";
 import { compiledExecution } from "./jit.ts";
-import { LIMITS, limitRules, openCostLimit } from "./limits.ts";
+import { limitCost, LIMITS, limitRules, openPricing } from "./limits.ts";
 import { noteRefusals } from "./refusals.ts";
 import { asksOnlyAtTheDoor, asksOnlyForMeta, looksAtSchema } from "./selections.ts";
 import type { Operation } from "./selections.ts";
@@ -37,14 +37,21 @@ export interface GraphqlOptions {
   /** Why this caller may ask for nothing that belongs to a tenant; undefined for everybody who has one. */
   readonly refusalOf: (ctx: TenantContext) => AppError | undefined;
   readonly onOperation: (ctx: TenantContext, outcome: OperationOutcome) => void;
+  /** Takes the price of an operation from what its caller may spend. @throws RATE_LIMITED, UNAVAILABLE. */
+  readonly charge: (ctx: TenantContext, cost: number) => Promise<void>;
   /** Off for the test that compares both ways; compiled operations are faster. */
   readonly compiles?: boolean;
 }
 
 const GRAPHQL_RESPONSE = "application/graphql-response+json";
+const COST_ONLY_HEADER = "x-cost-only";
+
+/** The prices of operations that are under way. */
+type Prices = WeakMap<GraphQLRequestContext<TenantContext>, number>;
 
 /** Apollo Server over the schema, with every limit and the one format of errors. */
 export function openApollo(schema: GraphQLSchema, options: GraphqlOptions): GraphqlServer {
+  const prices: Prices = new WeakMap();
   return new ApolloServer<TenantContext>({
     schema,
     // Decided per caller by the gate below: a document that was validated once is not validated again for the next one.
@@ -66,9 +73,9 @@ export function openApollo(schema: GraphQLSchema, options: GraphqlOptions): Grap
       ApolloServerPluginInlineTraceDisabled(),
       ApolloServerPluginSchemaReportingDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
-      gate(schema, options),
+      gate(schema, options, prices),
       ...(options.compiles === false ? [] : [compiledExecution(schema)]),
-      reporting(options),
+      reporting(options, prices),
     ],
   });
 }
@@ -91,9 +98,12 @@ function maySeeSchema(ctx: TenantContext, introspection: GraphqlOptions["introsp
   return introspection === "on" || (introspection === "members" && ctx.actor.kind !== "anonymous");
 }
 
-/** Between validation and execution: who may look at the schema, who has no tenant to ask about, and what it would cost. */
-function gate(schema: GraphQLSchema, options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
-  const limitCost = openCostLimit(schema);
+/**
+ * Between validation and execution: who may look at the schema, who has no tenant to ask about, and what it costs. Whoever asks for the
+ * price alone gets no more than that, of an operation that is too costly to be executed as well.
+ */
+function gate(schema: GraphQLSchema, options: GraphqlOptions, prices: Prices): ApolloServerPlugin<TenantContext> {
+  const priceOf = openPricing(schema);
 
   async function didResolveOperation(request: GraphQLRequestContext<TenantContext>): Promise<void> {
     const { document, operation, contextValue: ctx } = request;
@@ -105,14 +115,31 @@ function gate(schema: GraphQLSchema, options: GraphqlOptions): ApolloServerPlugi
       const how = options.introspection === "off" ? "is switched off" : "needs a credential";
       throw beforeExecution(new AppError("FORBIDDEN", `Introspection ${how}`));
     }
-    limitCost(asked, request.request.variables ?? {});
+    const cost = priceOf(asked, request.request.variables ?? {});
+    if (cost === undefined) return;
+    prices.set(request, cost);
+    if (asksForPriceAlone(request)) return;
+    limitCost(cost);
+    await options.charge(ctx, cost).catch((error: unknown) => {
+      throw error instanceof AppError ? beforeExecution(error) : error;
+    });
   }
 
-  return { requestDidStart: async () => ({ didResolveOperation }) };
+  async function responseForOperation(request: GraphQLRequestContext<TenantContext>): Promise<GraphQLResponse | null> {
+    if (!asksForPriceAlone(request) || !prices.has(request)) return null;
+    const http = { status: undefined, headers: new HeaderMap() };
+    return { http, body: { kind: "single", singleResult: { data: null } } };
+  }
+
+  return { requestDidStart: async () => ({ didResolveOperation, responseForOperation }) };
+}
+
+function asksForPriceAlone({ request }: GraphQLRequestContext<TenantContext>): boolean {
+  return request.http?.headers.get(COST_ONLY_HEADER) === "true";
 }
 
 /** The last thing before an answer leaves: errors get their code and the request id, exceptions are logged, the status is set. */
-function reporting(options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
+function reporting(options: GraphqlOptions, prices: Prices): ApolloServerPlugin<TenantContext> {
   async function willSendResponse(request: GraphQLRequestContext<TenantContext>): Promise<void> {
     const { contextValue: ctx, response, document, operation } = request;
     if (response.body?.kind !== "single") return;
@@ -122,6 +149,8 @@ function reporting(options: GraphqlOptions): ApolloServerPlugin<TenantContext> {
     for (const { code, cause } of reports) logCause(ctx, code, cause);
     noteRefusals(request, reports);
     if (reports.length > 0) singleResult.errors = reports.map(({ formatted }) => formatted);
+    const cost = prices.get(request);
+    if (cost !== undefined) singleResult.extensions = { ...singleResult.extensions, cost };
     const status = statusOf(request, errors);
     if (status !== undefined) response.http.status = status;
     options.onOperation(ctx, {

@@ -67,6 +67,12 @@ class TenantLimits {
   @Field(() => Int, { description: "Sum of the prices of a minute's operations." })
   complexityPerMinute!: number;
 
+  @Field(() => Int, { description: "Requests a minute of one API key or one person." })
+  requestsPerMinutePerCredential!: number;
+
+  @Field(() => Int, { description: "Sum of the prices of a minute's operations of one API key or one person." })
+  complexityPerMinutePerCredential!: number;
+
   @Field(() => BigIntScalar, { description: "Bytes of files." })
   storageBytes!: number;
 

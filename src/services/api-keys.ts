@@ -4,7 +4,7 @@ import { requireScope, SCOPES, storedScopes } from "../context/permissions.ts";
 import type { Scope } from "../context/permissions.ts";
 import type { ApiKeyRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
-import { AppError, notFound } from "../errors.ts";
+import { AppError, notFound, quotaExceeded } from "../errors.ts";
 import * as audit from "./audit.ts";
 import { Problems } from "./checks.ts";
 import { pageOf } from "./paging.ts";
@@ -13,6 +13,8 @@ import { write } from "./writes.ts";
 
 const KEY_NAME_LENGTH_MAX = 255; // as in prisma/models/api-keys.prisma
 const KEY_DAYS_MAX = 3_650;
+// Far more than anybody administers by hand; a loop that makes keys ends here.
+const ACTIVE_KEYS_MAX = 1_000;
 const ROTATION_OVERLAP_HOURS = 24; // time to hand the new key to everybody who uses the old one
 
 const HOUR_MS = 3_600_000;
@@ -40,8 +42,7 @@ export async function list(
   filter: { readonly activeOnly?: boolean | null | undefined },
 ): Promise<Page<ApiKeyRow>> {
   requireScope(ctx, SCOPES.TENANT_ADMIN);
-  const works = { active: true, OR: [{ expiresAt: null }, { expiresAt: { gt: ctx.clock.now() } }] };
-  const where = filter.activeOnly === true ? works : {};
+  const where = filter.activeOnly === true ? works(ctx) : {};
   return pageOf(ctx, { list: "apiKeys", order: ORDER }, page, {
     read: (window) =>
       ctx.db.apiKey.findMany({ where: { AND: [where, window.where] }, orderBy: window.orderBy, take: window.take }),
@@ -70,6 +71,11 @@ export function isActive(ctx: TenantContext, key: ApiKeyRow): boolean {
   return key.active && (key.expiresAt === null || key.expiresAt > ctx.clock.now());
 }
 
+/** The same as a condition. */
+function works(ctx: TenantContext) {
+  return { active: true, OR: [{ expiresAt: null }, { expiresAt: { gt: ctx.clock.now() } }] };
+}
+
 /** How the key's text begins. The predecessor kept no beginnings, but all of its keys began alike. */
 export function prefixOf(key: ApiKeyRow): string {
   return key.prefix ?? LEGACY_PREFIX;
@@ -81,6 +87,7 @@ export function prefixOf(key: ApiKeyRow): string {
  * @param input.expiresInDays 1 to KEY_DAYS_MAX; without it the key does not expire.
  * @throws BAD_USER_INPUT for a name or a number of days out of bounds, or without any scope.
  * @throws FORBIDDEN for a scope that the actor does not have: nobody hands on more than they hold.
+ * @throws QUOTA_EXCEEDED when the tenant has ACTIVE_KEYS_MAX active keys.
  */
 export async function create(ctx: TenantContext, input: NewKeyInput): Promise<IssuedKey> {
   requireScope(ctx, SCOPES.TENANT_ADMIN);
@@ -110,6 +117,7 @@ export async function create(ctx: TenantContext, input: NewKeyInput): Promise<Is
  *
  * @throws NOT_FOUND when there is no such key; CONFLICT when it is revoked, expired or was rotated before.
  * @throws FORBIDDEN when the key has a scope that the actor does not have: the answer shows the successor's text.
+ * @throws QUOTA_EXCEEDED as create: the old key is active for a while.
  */
 export async function rotate(ctx: TenantContext, id: string): Promise<IssuedKey> {
   requireScope(ctx, SCOPES.TENANT_ADMIN);
@@ -162,6 +170,8 @@ async function issue(
   tx: TenantContext,
   key: { readonly name: string | null; readonly scopes: readonly Scope[]; readonly expiresAt: Date | null },
 ): Promise<IssuedKey> {
+  const active = await tx.db.apiKey.count({ where: works(tx) });
+  if (active >= ACTIVE_KEYS_MAX) throw quotaExceeded("active API keys", ACTIVE_KEYS_MAX);
   const { text, hash, prefix } = newApiKey();
   const apiKey = await tx.db.apiKey.create({ data: { ...key, scopes: [...key.scopes], keyHash: hash, prefix } });
   return { apiKey, key: text };

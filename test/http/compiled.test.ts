@@ -30,7 +30,12 @@ beforeAll(async () => {
   acme = await app.newTenant();
   session = await fill(acme);
   const schema = buildAtriumSchema();
-  const options = { introspection: "on", refusalOf: () => undefined, onOperation: () => undefined } as const;
+  const options = {
+    introspection: "on",
+    refusalOf: () => undefined,
+    onOperation: () => undefined,
+    charge: async () => undefined,
+  } as const;
   compiled = openApollo(schema, options);
   interpreted = openApollo(schema, { ...options, compiles: false });
   await Promise.all([compiled.start(), interpreted.start()]);

@@ -145,7 +145,14 @@ test("a request that takes too long is answered as UNAVAILABLE, and the server g
   const server = await openHttpServer({
     app: app.app.context,
     schema: buildAtriumSchema(),
-    config: { host: "127.0.0.1", port: 0, introspection: "on", corsOrigins: [], openAccessDeprecated: false },
+    config: {
+      host: "127.0.0.1",
+      port: 0,
+      introspection: "on",
+      corsOrigins: [],
+      openAccessDeprecated: false,
+      trustedProxies: [],
+    },
     metrics: openMetrics({ namesTenants: false }),
     expectedMigration: expectedMigration(),
     deadlineMs: DEADLINE_MS,

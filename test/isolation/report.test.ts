@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { randomUUID } from "node:crypto";
 import { runIsolate } from "../../src/cli/isolate.ts";
 import type { CrossTenant } from "../../src/context/cross-tenant.ts";
 import { openIsolation } from "../../src/context/isolation-probe.ts";
@@ -61,13 +62,14 @@ describe("the report on a database as the migrations leave it", () => {
   });
 
   test("is for those who may administer the tenant", async () => {
-    const { isolation, clock } = gateway.context;
+    const { isolation, clock, accounts } = gateway.context;
+    const ctx = { isolation, clock, accounts, tenant: { id: randomUUID() } };
     const actor = (scopes: readonly (typeof ALL_SCOPES)[number][]) =>
       ({ kind: "system", task: "test", scopes: new Set(scopes) }) as const;
 
-    expect((await report({ isolation, clock, actor: actor(["tenant_admin"]) })).ok).toBe(true);
+    expect((await report({ ...ctx, actor: actor(["tenant_admin"]) })).ok).toBe(true);
     const others = ALL_SCOPES.filter((scope) => scope !== "tenant_admin");
-    await expect(report({ isolation, clock, actor: actor(others) })).rejects.toThrow("TENANT_ADMIN");
+    await expect(report({ ...ctx, actor: actor(others) })).rejects.toThrow("TENANT_ADMIN");
   });
 
   test("is made once for all who ask at the same time", async () => {
