@@ -20,6 +20,8 @@ export interface Accounts {
   /** Where browsers reach the gateway, without a slash at the end. Known once it listens. */
   readonly publicUrl: () => string;
   readonly mail: MailBell;
+  /** Forgets what this process keeps of a tenant: somebody's access has just ended, and need not wait for the notice. */
+  readonly forget: (tenantId: string) => void;
   /** Providers outside that say who somebody is. */
   readonly identities: Identities;
 }

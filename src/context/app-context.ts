@@ -133,6 +133,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
     outside: openOutsideTokens({ ...identities, crossTenant, meet: options.meetOutsider, enter }),
     publicUrl: () => options.publicUrl ?? listensAt,
     mail: { ring: (tenantId) => sender?.ring(tenantId) },
+    forget: crossTenant.forget,
   };
 
   let closing: Promise<void> | undefined;
