@@ -88,20 +88,26 @@ export function openOutgoing(options: OutgoingOptions): Outgoing {
   const agent = new Agent({
     connect(target, done) {
       const problem = problemOf(() => assertAllowed(target.hostname));
-      if (problem) return done(problem, null);
-      connect(target, (...answer) => {
-        const [failed, socket] = answer;
-        const address = socket?.remoteAddress;
-        // Whatever look-ups and literals said: this is where the bytes would go.
-        const late = failed ? undefined : problemOf(() => assertAddress(address ?? "", allowPrivateAddresses));
-        if (!late) return done(...answer);
-        socket?.destroy();
-        done(late, null);
-      });
+      if (problem) done(problem, null);
+      else connect(target, checking(done));
     },
     headersTimeout: totalTimeoutMs,
     bodyTimeout: totalTimeoutMs,
   });
+
+  /** Whatever look-ups and literals said: the address that the socket has is where the bytes would go. */
+  function checking(done: buildConnector.Callback): buildConnector.Callback {
+    return (...answer) => {
+      const [, socket] = answer;
+      const problem = socket ? problemOf(() => assertAddress(socket.remoteAddress ?? "", allowPrivateAddresses)) : null;
+      if (problem) {
+        socket?.destroy();
+        done(problem, null);
+      } else {
+        done(...answer);
+      }
+    };
+  }
 
   async function fetchOnce(address: URL, request: OutgoingRequest, signal: AbortSignal): Promise<RawResponse> {
     if (!/^https?:$/.test(address.protocol)) throw new OutgoingRefusal("Only http and https addresses are called");

@@ -8,6 +8,7 @@ import { ApiKeyResolver } from "./api-keys.ts";
 import { AuditResolver } from "./audit.ts";
 import { FileResolver, SessionFilesResolver } from "./files.ts";
 import { HealthResolver } from "./health.ts";
+import { IdentityProviderResolver } from "./identity-providers.ts";
 import { IntegrationResolver } from "./integrations.ts";
 import { IsolationResolver } from "./isolation.ts";
 import { LongTermMemoryResolver } from "./memory.ts";
@@ -29,6 +30,7 @@ export function buildAtriumSchema(): GraphQLSchema {
       ApiKeyResolver,
       AuditResolver,
       HealthResolver,
+      IdentityProviderResolver,
       IsolationResolver,
       FileResolver,
       MessageResolver,

@@ -12,6 +12,7 @@ import { Problems } from "./checks.ts";
 import { write } from "./writes.ts";
 
 export { UNKNOWN_PEOPLE } from "../context/oidc-trust.ts";
+export type { UnknownPeople } from "../context/oidc-trust.ts";
 
 /** A role that a provider's word can mean. OWNER is not among them: an owner is made by an owner. */
 export const GIVEN_ROLES = { ADMIN: "admin", USER: "user", VIEWER: "viewer" } as const;
