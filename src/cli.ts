@@ -8,6 +8,7 @@ import { runIsolate } from "./cli/isolate.ts";
 import { runKeyCommand } from "./cli/key.ts";
 import { runMigrate } from "./cli/migrate.ts";
 import { runTenantCommand } from "./cli/tenant.ts";
+import { runUserCommand } from "./cli/user.ts";
 import { readConfig, readEnvironment } from "./config.ts";
 import type { AppContext } from "./context/app-context.ts";
 import { openLog } from "./context/log.ts";
@@ -31,6 +32,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: "verify [--tenant <id>] [--anchor <file>] [--write-anchor <file>]  find what was changed in audit trails",
     run: onContext(runAuditCommand),
   },
+  user: { summary: "create <e-mail address>  people of a tenant", run: onContext(runUserCommand) },
   adopt: { summary: "[--dry-run]  bring a database of the predecessor to the current schema", run: runAdopt },
 };
 
