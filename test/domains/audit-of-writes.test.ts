@@ -153,11 +153,12 @@ describe("the audit trail has who did it and what, and none of the contents, aft
     const actor = isPersons ? /^user:[0-9a-f-]{36}$/ : /^api_key:[0-9a-f-]{36}$/;
     expect(found[0]?.actor).toMatch(isPlatforms ? /^platform/ : actor);
     expect(found[0]?.ip).toMatch(/127\.0\.0\.1$/);
+    expect(found[0]?.requestId).toMatch(/^[\w-]{8,64}$/);
     expect(JSON.stringify(events)).not.toContain(CANARY);
   });
 });
 
-describe("the audit trail has nothing of what did not happen:", () => {
+describe("the audit trail has the refusal, and nothing of what did not happen:", () => {
   const refusable = Object.entries(WRITES).filter(([, { isPlatforms }]) => !isPlatforms);
 
   test.each(refusable)("%s by somebody without the scope", async (mutation, { ask, prepare }) => {
@@ -166,6 +167,14 @@ describe("the audit trail has nothing of what did not happen:", () => {
     const powerless = await acme.withScopes();
 
     expect(codesOf(await powerless(`mutation { done: ${mutation}${ask(id)} }`))).toEqual(["FORBIDDEN"]);
-    expect(await acme.db.auditEvent.findMany()).toEqual([]);
+    await app.app.context.accounts.refusals.flush();
+    expect(await acme.db.auditEvent.findMany()).toMatchObject([
+      {
+        action: "access.refused",
+        actor: expect.stringMatching(/^api_key:/),
+        requestId: expect.any(String),
+        details: { operation: `Mutation.${mutation}`, code: "FORBIDDEN", count: 1 },
+      },
+    ]);
   });
 });
