@@ -32,6 +32,8 @@ export interface RequestFacts {
  * nobody acts, without scopes; whoever proves to be a person goes on with `asPerson`.
  */
 export interface Door {
+  /** The id of the tenant that the request names, whether or not there is one: under it, attempts at signing in are counted. */
+  readonly name: string | undefined;
   /**
    * The tenant that the request names without having to prove anything: by its header, its credential, or by being in the default tenant.
    *
@@ -148,6 +150,7 @@ function common({ crossTenant, isolation, accounts }: ContextParts) {
 
 function doorOf(parts: ContextParts, facts: RequestFacts, named: string | undefined): Door {
   return {
+    name: named,
     async named() {
       if (named === undefined) throw new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header");
       return enter(parts, facts, named);
