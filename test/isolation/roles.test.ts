@@ -107,16 +107,16 @@ async function clientWith(scopes: readonly Scope[]): Promise<Sender> {
 }
 
 /** What the table says, in words of its own. */
-function mayUse({ scopes, role, isPlatform = false }: Principal, need: Need): boolean {
+function mayUse({ scopes, role, isPlatform }: Principal, need: Need): boolean {
   switch (need.kind) {
     case "scope":
       return scopes.includes(need.scope);
     case "owner":
-      return role === "owner" || isPlatform;
+      return role === USER_ROLES.OWNER || isPlatform === true;
     case "person":
       return role !== undefined;
     case "platform":
-      return isPlatform;
+      return isPlatform === true;
     case "tenant":
     case "door":
       return true;
