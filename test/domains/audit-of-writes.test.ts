@@ -49,7 +49,7 @@ const WRITES: Readonly<Record<string, Write>> = {
   createUser: {
     action: "user.create",
     ask: () =>
-      `(input: { email: "${anId()}@example.com", name: "${CANARY}", password: "${CANARY}", sendInvitation: true }) { user { id } }`,
+      `(input: { email: "${anId()}@example.com", password: "${CANARY}", sendInvitation: true }) { user { id } }`,
   },
   updateUser: {
     action: "user.update",
