@@ -99,15 +99,11 @@ export const NOT_YET: readonly string[] = [
   "Mutation.testMcpServer",
   "Mutation.summarizeEmails",
 
-  // Metering, and what an operator does with a whole tenant.
-  "UsageMetric",
-  "Granularity",
-  "UsagePoint",
+  // What an operator does with a whole tenant.
   "MoveTenantInput",
   "DeleteTenantInput",
   "DeleteTenantPayload",
   "ExportPayload",
-  "Query.usage",
   "Mutation.moveTenant",
   "Mutation.deleteTenant",
   "Mutation.exportTenant",

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { readFileSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import type { Server, Socket } from "node:net";
 import path from "node:path";
 import pg from "pg";
 import { z } from "zod";
@@ -12,6 +10,8 @@ import { openLog } from "../../src/context/log.ts";
 import { startEmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import type { EmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import { deploy } from "../../src/migrate/migrate.ts";
+import { openLine } from "../support/line.ts";
+import type { Line } from "../support/line.ts";
 import { temporaryFolder } from "../support/postgres.ts";
 import { codesOf } from "../support/send.ts";
 import { tenantMaker } from "../support/tenants.ts";
@@ -51,49 +51,6 @@ afterAll(async () => {
   await postgres.stop();
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** The way from the gateway to the database, which can be cut and mended: makes "away" as long as the test looks at it. */
-interface Line {
-  readonly through: (url: string) => string;
-  readonly cut: () => Promise<void>;
-  readonly mend: () => Promise<void>;
-}
-
-async function openLine(target: number): Promise<Line> {
-  const sockets = new Set<Socket>();
-  const join = (from: Socket): void => {
-    const to = connect(target, "127.0.0.1");
-    for (const [one, other] of [
-      [from, to],
-      [to, from],
-    ] as const) {
-      sockets.add(one);
-      one.on("error", () => undefined);
-      one.on("close", () => {
-        sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
-  };
-  const server: Server = createServer(join);
-  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  await listen(0);
-  const address = z.object({ port: z.number() }).parse(server.address());
-  return {
-    through(url) {
-      const changed = new URL(url);
-      changed.port = String(address.port);
-      return changed.toString();
-    },
-    cut() {
-      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
-      for (const socket of sockets) socket.destroy();
-      return closed;
-    },
-    mend: () => listen(address.port),
-  };
-}
 
 async function asSuperuser<Row extends pg.QueryResultRow>(statement: string): Promise<Row[]> {
   const client = new pg.Client({ connectionString: postgres.superuserUrl });

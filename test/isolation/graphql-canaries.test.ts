@@ -61,7 +61,7 @@ describe("of two tenants with the same names, addresses, files and near-identica
       expect([...new Set(seen)].toSorted()).toEqual(
         [
         "apiKeys", "auditEvents", "file", "files", "integration", "integrations", "longTermMemories", "longTermMemory", "message",
-        "node", "nodes", "notification", "notifications", "session", "sessions", "task", "tasks",
+        "node", "nodes", "notification", "notifications", "openAccess", "session", "sessions", "task", "tasks",
       ].toSorted(), // prettier-ignore
       );
     },

@@ -1,5 +1,5 @@
 import { getNamedType, isInterfaceType, isLeafType, isObjectType, isRequiredArgument } from "graphql";
-import type { GraphQLField, GraphQLNamedType, GraphQLSchema } from "graphql";
+import type { GraphQLArgument, GraphQLField, GraphQLNamedType, GraphQLSchema } from "graphql";
 
 // As deep as a list below an item of a list; the gateway's own limits stay in force, so pages are small.
 const DEPTH_MAX = 4;
@@ -35,7 +35,14 @@ function argumentsOf(field: GraphQLField<unknown, unknown>, ids: readonly string
   const required = field.args.filter(isRequiredArgument);
   return required.length === 0
     ? [""]
-    : ids.map((id) => `(${required.map(({ name }) => `${name}: "${id}"`).join(", ")})`);
+    : ids.map((id) => `(${required.map((argument) => `${argument.name}: "${valueOf(argument, id)}"`).join(", ")})`);
+}
+
+/** What is asked for where an argument is required: a time that today lies in, or the id. */
+function valueOf({ name, type }: GraphQLArgument, id: string): string {
+  if (getNamedType(type).name !== "DateTime") return id;
+  const day = 86_400_000;
+  return new Date(Date.now() + (name === "from" ? -day : day)).toISOString();
 }
 
 function selectAll(schema: GraphQLSchema, type: GraphQLNamedType, depth: number): string {
