@@ -29,13 +29,24 @@ export function openFairPool(pool: pg.Pool, max: number): FairPool {
   const forTenants = max < 2 ? 1 : max - Math.ceil(max / LOOK_UPS);
   const queue = openFairQueue({
     turns: () => forTenants,
+    isCrowded: () => false,
     waitingInLane: WAITING_OF_ONE,
     patienceMs: PATIENCE_MS,
   });
 
+  async function placeOf(tenantId: string): Promise<Place> {
+    try {
+      const place = queue.enter(tenantId);
+      if (place.turn) await place.turn;
+      return place;
+    } catch (cause) {
+      // In the words of pg's own pool: Prisma passes on the text of what is thrown here, and little else.
+      throw new Error("timeout exceeded when trying to connect", { cause });
+    }
+  }
+
   async function connect(tenantId: string): Promise<pg.PoolClient> {
-    const place = queue.enter(tenantId);
-    if (place.turn) await place.turn;
+    const place = await placeOf(tenantId);
     try {
       return givingBack(await pool.connect(), place);
     } catch (error) {

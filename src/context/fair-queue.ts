@@ -4,6 +4,8 @@ import { AppError } from "../errors.ts";
 export interface Room {
   /** How many turns there are at once, of all lanes together. Asked at each decision, so that it may change. */
   readonly turns: () => number;
+  /** Whether those who have turns slow each other down, so that nobody is better off for having many. Asked like the above. */
+  readonly isCrowded: () => boolean;
   /** How many may wait in one lane; whoever comes after them is refused. */
   readonly waitingInLane: number;
   /** How long somebody waits, in milliseconds, give or take a twentieth of a second. */
@@ -43,19 +45,22 @@ export interface FairQueue {
 interface Lane {
   readonly name: string;
   running: number;
+  /** The number of the last turn that anybody had begun when one of this lane ended. */
+  endedAt: number;
   /** In the order in which they came; a set, so that one may leave from the middle. */
   readonly waiting: Set<Waiter>;
 }
 
 interface Waiter {
   readonly since: number;
-  readonly come: () => void;
+  readonly come: (turn: number) => void;
   readonly refuse: (reason: AppError) => void;
 }
 
 const SWEEP_MS = 50; // while somebody waits, and only then
 const RESERVE = 8; // one turn in so many is kept for lanes that have none,
 const RESERVE_FROM = 4; // unless there are so few that one more matters to everybody
+const REMEMBERED_MS = 1_000; // somebody who asks once a second is still there in between
 
 /**
  * Hands out turns lane by lane, so that a lane with a thousand waiting delays another by one turn and not by a thousand.
@@ -69,21 +74,53 @@ export function openFairQueue(room: Room): FairQueue {
   const lanes = new Map<string, Lane>();
   // Lanes in which somebody waits; the first is next, and goes to the end when it had a turn.
   const round = new Set<Lane>();
+  // Turns that were begun and have not ended, oldest first, and whose they are.
+  const running = new Map<number, Lane>();
   const counts = { running: 0, waiting: 0, full: 0, late: 0 };
+  let begun = 0;
+  let seen = new Set<string>();
+  let seenBefore = new Set<string>();
+  let seenSince = performance.now();
   let sweeping: NodeJS.Timeout | undefined;
   let isClosed = false;
+
+  /** Notes that a lane is in use. */
+  function see(name: string): void {
+    seen.add(name);
+    const now = performance.now();
+    if (now - seenSince < REMEMBERED_MS) return;
+    seenBefore = now - seenSince < 2 * REMEMBERED_MS ? seen : new Set();
+    seen = new Set([name]);
+    seenSince = now;
+  }
 
   function hasTurn(lane: Lane): boolean {
     const turns = Math.max(1, room.turns());
     if (counts.running >= turns) return false;
+    const isCrowded = room.isCrowded();
+    if (isCrowded && !hasLetOthersEnd(lane)) return false;
     if (lane.running === 0) return true;
     const free = turns < RESERVE_FROM ? turns : turns - Math.ceil(turns / RESERVE);
-    return counts.running < free && lane.running < Math.min(free, Math.floor(turns / lanes.size));
+    const sharers = isCrowded ? Math.max(lanes.size, seen.size, seenBefore.size) : lanes.size;
+    return counts.running < free && lane.running < Math.min(free, Math.floor(turns / sharers));
   }
 
-  function begin(lane: Lane): void {
+  /** Whether all turns of other lanes that were under way when this lane's last one ended have ended as well. Those that began since do not count: nobody starves. */
+  function hasLetOthersEnd(lane: Lane): boolean {
+    for (const [number, other] of running) {
+      if (number > lane.endedAt) return true;
+      if (other !== lane) return false;
+    }
+    return true;
+  }
+
+  /** @returns the turn's number. */
+  function begin(lane: Lane): number {
+    begun += 1;
     lane.running += 1;
     counts.running += 1;
+    running.set(begun, lane);
+    return begun;
   }
 
   function forgetEmpty(lane: Lane): void {
@@ -107,9 +144,9 @@ export function openFairQueue(room: Room): FairQueue {
       if (!first || !hasTurn(lane)) continue;
       round.delete(lane);
       round.add(lane);
-      begin(lane);
+      const number = begin(lane);
       withdraw(lane, first);
-      first.come();
+      first.come(number);
     }
   }
 
@@ -138,12 +175,12 @@ export function openFairQueue(room: Room): FairQueue {
       counts.full += 1;
       throw tooMany("Too many requests of this tenant wait already");
     }
-    let isRunning = false;
+    let number: number | undefined;
     let hasLeft = false;
     let waiter: Waiter | undefined;
     const turn = new Promise<void>((resolve, refuse) => {
-      function come(): void {
-        isRunning = true;
+      function come(given: number): void {
+        number = given;
         resolve();
       }
       waiter = { since: performance.now(), come, refuse };
@@ -157,7 +194,7 @@ export function openFairQueue(room: Room): FairQueue {
     function leave(): void {
       if (hasLeft) return;
       hasLeft = true;
-      if (isRunning) end(lane);
+      if (number !== undefined) end(lane, number);
       if (!waiter || !lane.waiting.has(waiter)) return;
       withdraw(lane, waiter);
       waiter.refuse(tooMany("The request was given up while it waited"));
@@ -166,8 +203,10 @@ export function openFairQueue(room: Room): FairQueue {
     return { turn, leave };
   }
 
-  function end(lane: Lane): void {
+  function end(lane: Lane, number: number): void {
+    running.delete(number);
     lane.running -= 1;
+    lane.endedAt = begun;
     counts.running -= 1;
     forgetEmpty(lane);
     if (round.size > 0) giveTurns();
@@ -176,14 +215,15 @@ export function openFairQueue(room: Room): FairQueue {
   return {
     enter(name) {
       if (isClosed) throw stopping();
+      see(name);
       const known = lanes.get(name);
-      const lane = known ?? { name, running: 0, waiting: new Set() };
+      const lane = known ?? { name, running: 0, endedAt: 0, waiting: new Set() };
       if (!known) lanes.set(name, lane);
       if (lane.waiting.size > 0 || !hasTurn(lane)) return wait(lane);
-      begin(lane);
+      const number = begin(lane);
       let hasLeft = false;
       function leave(): void {
-        if (!hasLeft) end(lane);
+        if (!hasLeft) end(lane, number);
         hasLeft = true;
       }
       return { turn: undefined, leave };

@@ -38,8 +38,9 @@ const PRESENT_OF_ONE = 256; // with a body of 13 MB at most, which few have
 const PATIENCE_MS = 10_000; // a third of a request's deadline
 const LEAST = 4; // keeps one thread busy while PostgreSQL works on some of them
 const MEASURE_MS = 25;
+const NEWEST = 0.25; // how much a new measure counts: four of them, a tenth of a second, make a change of load felt
 const BUSY = 0.9;
-const IDLE = 0.7;
+const IDLE = 0.4;
 
 /**
  * Takes turns at executing requests. A lane is a tenant, or the address of somebody who has none.
@@ -53,6 +54,7 @@ export function openFairShare(options: FairShareOptions): FairShare {
   const least = Math.min(LEAST, most);
   const present = new Map<string, number>();
   let turns = most;
+  let usual = 0;
   let measuredAt = now();
   let full = 0;
 
@@ -60,14 +62,15 @@ export function openFairShare(options: FairShareOptions): FairShare {
     const at = now();
     if (at - measuredAt < MEASURE_MS) return turns;
     measuredAt = at;
-    const share = busy();
-    if (share > BUSY) turns = Math.max(least, Math.floor(turns / 2));
-    else if (share < IDLE) turns = Math.min(most, Math.ceil(turns * 1.25));
+    usual += (busy() - usual) * NEWEST;
+    if (usual > BUSY) turns = Math.max(least, Math.floor(turns / 2));
+    else if (usual < IDLE) turns = Math.min(most, Math.ceil(turns * 1.25));
     return turns;
   }
 
   const queue = openFairQueue({
     turns: currentTurns,
+    isCrowded: () => turns === least,
     waitingInLane: presentOfOne,
     patienceMs: options.patienceMs ?? PATIENCE_MS,
   });
