@@ -9,13 +9,24 @@ const WITHOUT_TENANT = ["_prisma_migrations", "tenants"];
 const GLOBALLY_UNIQUE = ["uq_api_keys_key_hash"];
 // What may see more than one tenant.
 const SECURITY_DEFINER = [
+  "add_token_key",
   "all_tenants",
+  "audit_head",
+  "audit_links",
   "create_canary",
   "create_tenant",
   "default_tenant_id",
   "delete_canary",
   "find_api_key",
+  "find_identity_providers",
   "keep_api_key_directory",
+  "keep_identity_provider_directory",
+  "keep_mail_directory",
+  "link_audit_event",
+  "linked_audit_events",
+  "remove_token_keys",
+  "tenants_with_mail",
+  "token_keys",
   "update_tenant",
 ];
 const OF_THIS_TENANT = "( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS \"nullif\")";

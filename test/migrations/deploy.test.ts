@@ -312,6 +312,12 @@ describe("the gateway's role", () => {
         ].map((name) => [name, all]),
       ),
       ...Object.fromEntries(["notifications", "sessions", "tasks", "users"].map((name) => [name, all])),
+      ...Object.fromEntries(
+        ["identity_providers", "mails", "one_time_tokens", "outside_identities", "refresh_tokens", "sign_ins"].map(
+          (name) => [name, all],
+        ),
+      ),
+      ...Object.fromEntries(["open_access", "rate_limits", "usage_counts"].map((name) => [name, all])),
     });
   });
 
