@@ -87,7 +87,7 @@ async function* messagesOf(tx: TenantContext, sessionId: string): AsyncGenerator
   }
 }
 
-/** Anybody may write a memory that begins like this one: what another person wrote is not renewed, which would show it to them. */
+/** Anybody may write a memory that begins like this one: another person's is theirs, and no earlier one of this session. */
 function ofOwner({ userId }: SessionRow) {
   return { OR: [{ userId }, { userId: null }] };
 }

@@ -4,6 +4,8 @@ export interface IdCase {
   readonly operation: string;
   /** Only the platform's administrator may ask; for everybody else the answer is the same for every id, their own included. */
   readonly isPlatforms?: true;
+  /** Only an owner of the tenant may ask, in person. */
+  readonly isOwners?: true;
 }
 
 const look = (field: string, model: string): IdCase => ({
@@ -131,6 +133,16 @@ export const ID_CASES: Readonly<Record<string, IdCase>> = {
   "Mutation.resendInvitation(userId)": {
     models: ["User"],
     operation: "mutation ($id: ID!) { resendInvitation(userId: $id) }",
+  },
+  "Mutation.updateIdentityProvider(input.id)": {
+    models: ["IdentityProvider"],
+    operation:
+      'mutation ($id: ID!) { updateIdentityProvider(input: { id: $id, name: "taken" }) { identityProvider { id name } } }',
+    isOwners: true,
+  },
+  "Mutation.deleteIdentityProvider(id)": {
+    ...act("deleteIdentityProvider", "IdentityProvider", "deletedId"),
+    isOwners: true,
   },
   "Mutation.updateTenant(input.id)": {
     models: ["Tenant"],

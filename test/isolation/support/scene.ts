@@ -27,6 +27,21 @@ export async function furnish(tenant: TestTenant, { canary, alike = {} }: Look):
   return { tenant, tenantId: tenant.id, canary, ids };
 }
 
+/** The models whose rows belong to a person, or hang on somebody's session. */
+export const PERSONAL_MODELS: readonly string[] = Object.entries(TENANT_OWNED_MODELS).flatMap(([model, { scalars }]) =>
+  scalars.includes("userId") || scalars.includes("sessionId") ? [model] : [],
+);
+
+/** Gives a person of a tenant one row of each model that can belong to them, and a session of their own. */
+export async function furnishPerson(tenant: TestTenant, userId: string, canary: string): Promise<Owner> {
+  const ids: Record<string, string> = { User: userId };
+  for (const model of ["Session", ...PERSONAL_MODELS.filter((name) => name !== "Session")]) {
+    const data = materialOf(model).row({ tenantId: tenant.id, canary, ids }, `of ${userId}`);
+    ids[model] = await create(tenant, model, data);
+  }
+  return { tenantId: tenant.id, canary, ids };
+}
+
 /** Hashes have a length, and two tenants of one test never share one. */
 function fitting(data: Readonly<Record<string, unknown>>, tenantId: string): Record<string, unknown> {
   const hash = tenantId.replaceAll("-", "").repeat(2);
