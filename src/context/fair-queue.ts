@@ -84,13 +84,18 @@ export function openFairQueue(room: Room): FairQueue {
   let sweeping: NodeJS.Timeout | undefined;
   let isClosed = false;
 
-  /** Notes that a lane is in use. */
-  function see(name: string): void {
-    seen.add(name);
+  /** How many lanes are in use, or were a moment ago. */
+  function sharers(isCrowded: boolean): number {
+    if (!isCrowded) return lanes.size;
+    forgetSeen();
+    return Math.max(lanes.size, seen.size, seenBefore.size);
+  }
+
+  function forgetSeen(): void {
     const now = performance.now();
     if (now - seenSince < REMEMBERED_MS) return;
     seenBefore = now - seenSince < 2 * REMEMBERED_MS ? seen : new Set();
-    seen = new Set([name]);
+    seen = new Set();
     seenSince = now;
   }
 
@@ -101,8 +106,7 @@ export function openFairQueue(room: Room): FairQueue {
     if (isCrowded && !hasLetOthersEnd(lane)) return false;
     if (lane.running === 0) return true;
     const free = turns < RESERVE_FROM ? turns : turns - Math.ceil(turns / RESERVE);
-    const sharers = isCrowded ? Math.max(lanes.size, seen.size, seenBefore.size) : lanes.size;
-    return counts.running < free && lane.running < Math.min(free, Math.floor(turns / sharers));
+    return counts.running < free && lane.running < Math.min(free, Math.floor(turns / sharers(isCrowded)));
   }
 
   /** Whether all turns of other lanes that were under way when this lane's last one ended have ended as well. Those that began since do not count: nobody starves. */
@@ -215,7 +219,8 @@ export function openFairQueue(room: Room): FairQueue {
   return {
     enter(name) {
       if (isClosed) throw stopping();
-      see(name);
+      forgetSeen();
+      seen.add(name);
       const known = lanes.get(name);
       const lane = known ?? { name, running: 0, endedAt: 0, waiting: new Set() };
       if (!known) lanes.set(name, lane);
