@@ -9,6 +9,7 @@ import { runKeyCommand } from "./cli/key.ts";
 import { runMigrate } from "./cli/migrate.ts";
 import { runTenantCommand } from "./cli/tenant.ts";
 import { runUserCommand } from "./cli/user.ts";
+import { runTokenCommand } from "./cli/token.ts";
 import { readConfig, readEnvironment } from "./config.ts";
 import type { AppContext } from "./context/app-context.ts";
 import { openLog } from "./context/log.ts";
@@ -33,6 +34,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: onContext(runAuditCommand),
   },
   user: { summary: "create <e-mail address>  people of a tenant", run: onContext(runUserCommand) },
+  token: {
+    summary: "rotate [--drop-old]  the key that signs access tokens",
+    run: onContext(runTokenCommand),
+  },
   adopt: { summary: "[--dry-run]  bring a database of the predecessor to the current schema", run: runAdopt },
 };
 

@@ -16,6 +16,7 @@ import type { Metrics } from "./metrics.ts";
 import { mountOutsideSignIn } from "./outside-sign-in.ts";
 import { mountPages } from "./pages.ts";
 import { recordRequests } from "./request-log.ts";
+import { mountWellKnown } from "./well-known.ts";
 
 const DEADLINE_MS = 30_000; // twice what one statement or transaction may take
 const DRAIN_MS = 8_000; // of the ten seconds in which the process must have ended
@@ -90,6 +91,7 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     sampleKey: options.sampleKey,
   });
   mountAccountPages(server);
+  mountWellKnown(server, app);
   const sockets = new Set<Socket>();
   server.server.on("connection", (socket) => {
     sockets.add(socket);

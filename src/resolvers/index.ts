@@ -4,6 +4,7 @@ import type { GraphQLSchema } from "graphql";
 import { buildSchemaSync } from "type-graphql";
 import { FIELDS, OPERATIONS } from "../context/permissions.ts";
 import type { Need } from "../context/permissions.ts";
+import { AccountResolver } from "./accounts.ts";
 import { ApiKeyResolver } from "./api-keys.ts";
 import { AuditResolver } from "./audit.ts";
 import { FileResolver, SessionFilesResolver } from "./files.ts";
@@ -27,6 +28,7 @@ import { UserResolver } from "./users.ts";
 export function buildAtriumSchema(): GraphQLSchema {
   const schema = buildSchemaSync({
     resolvers: [
+      AccountResolver,
       ApiKeyResolver,
       AuditResolver,
       HealthResolver,

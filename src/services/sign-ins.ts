@@ -1,5 +1,7 @@
 import { newToken, readToken } from "../context/crypto.ts";
+import { ROLE_SCOPES } from "../context/permissions.ts";
 import type { UserRow } from "../context/rows.ts";
+import { asActor } from "../context/tenant-context.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { roleFrom } from "../context/tenant-records.ts";
 import { AppError } from "../errors.ts";
@@ -59,6 +61,13 @@ export async function begin(
     data: { userId: user.id, method, ip, createdAt: now, lastUsedAt: now, expiresAt },
   });
   return credentialsFor(tx, user, signIn.id);
+}
+
+/** The same context, in which the person acts who has just proven to be one: traces are theirs from here on. */
+export function asPerson(ctx: TenantContext, user: Pick<UserRow, "id" | "role">): TenantContext {
+  const role = roleFrom(user.role);
+  const scopes = new Set(ROLE_SCOPES[role]);
+  return asActor(ctx, { kind: "person", userId: user.id, role, signInId: undefined, scopes });
 }
 
 /** Tokens for a sign-in that exists. */

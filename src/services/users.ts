@@ -26,7 +26,8 @@ const SEARCH_LENGTH_MAX = 255;
 const TIME_ZONE_DEFAULT = "UTC";
 const INVITATIONS = { name: "invitations", points: 5, seconds: 3_600 }; // to one person: nobody's mailbox is flooded
 const ORDER = { field: "createdAt", direction: "asc" } as const;
-const SECRETS = {
+/** What only signing in needs: everything else leaves it out when it reads a person. */
+export const SECRETS = {
   passwordHash: true,
   emailVerificationToken: true,
   passwordResetToken: true,

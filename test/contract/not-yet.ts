@@ -3,19 +3,6 @@
  * it. `npm run check:schema` refuses an entry that exists already, so the list can only shrink.
  */
 export const NOT_YET: readonly string[] = [
-  // People: sign-in, invitations, profiles.
-  "AuthPayload",
-  "LoginInput",
-  "ChangePasswordInput",
-  "ConfirmPasswordResetInput",
-  "Mutation.login",
-  "Mutation.refreshToken",
-  "Mutation.logout",
-  "Mutation.verifyEmail",
-  "Mutation.requestPasswordReset",
-  "Mutation.confirmPasswordReset",
-  "Mutation.changePassword",
-
   // The assistant: runs, tools, plans.
   "RunStatus",
   "ActivityStatus",
