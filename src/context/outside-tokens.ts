@@ -5,11 +5,19 @@ import type { OutsideTokens, Person } from "./authenticate.ts";
 import type { CrossTenant, PersonRecord } from "./cross-tenant.ts";
 import { looksRight } from "./oidc-issuers.ts";
 import type { Issuers } from "./oidc-issuers.ts";
-import { includesTenant, isAllowedAddress, outsiderFrom, tenantProvider, tenantsOf } from "./oidc-trust.ts";
+import {
+  includesTenant,
+  isAllowedAddress,
+  outsiderFrom,
+  tenantProvider,
+  tenantsOf,
+  UNKNOWN_PEOPLE,
+} from "./oidc-trust.ts";
 import type { Outsider, TrustedProvider } from "./oidc-trust.ts";
 import type { TenantContext } from "./tenant-context.ts";
 
 const ISSUER_LENGTH_MAX = 500; // as in prisma/models/identity-providers.prisma
+const TENANTS_ASKED_MAX = 50; // tenants that trust one issuer for one audience; beyond, the header has to choose
 /** What an access token calls itself: RFC 9068, and the many providers that say nothing, or only that it is a JWT. */
 const TYPES = ["at+jwt", "application/at+jwt", "jwt", undefined];
 /** What only an ID token has: hashes of what was issued beside it (OpenID Connect Core §3.3.2.11). */
@@ -46,6 +54,11 @@ interface Voucher {
   readonly tenants: "*" | readonly string[];
 }
 
+interface Choice {
+  readonly voucher: Voucher;
+  readonly tenantId: string;
+}
+
 /** Reads access tokens of the providers that the operator or a tenant trusts. docs/security.md says what is accepted. */
 export function openOutsideTokens(parts: OutsideTokenParts): OutsideTokens {
   const { installation, issuers, crossTenant, meet, enter } = parts;
@@ -61,40 +74,38 @@ export function openOutsideTokens(parts: OutsideTokenParts): OutsideTokens {
     return outsider && crossTenant.outsidePerson(tenantId, provider.issuer, outsider.subject);
   }
 
+  /** The tenant that the header names, by whoever vouches for it. A tenant's own provider says more about its people than the installation's. */
+  function bySelection(vouchers: readonly Voucher[], tenantId: string): Choice {
+    const able = vouchers.filter(({ tenants }) => includesTenant(tenants, tenantId));
+    const voucher = able.find(({ provider }) => !provider.isInstallations) ?? able[0];
+    if (voucher) return { voucher, tenantId };
+    throw new AppError("TENANT_MISMATCH", "The credential does not belong to the tenant that X-Tenant-ID names");
+  }
+
   /**
-   * The tenant that is meant, and who vouches. The header chooses; then the issuer's own word; then there must be one tenant only. Of tenants
-   * that each trust the same issuer by themselves, the one that knows the person is meant: otherwise one tenant could make another's
-   * tokens ambiguous by naming its provider.
+   * The tenant that is meant where no header chooses: the only one that the operator's issuer speaks for; or else of the tenants that trust
+   * the issuer by themselves the one that knows the person, or would. Otherwise one tenant could make another's tokens ambiguous by naming
+   * its provider.
    */
-  async function choose(
-    vouchers: readonly Voucher[],
-    claims: JWTPayload,
-    selected: string | undefined,
-  ): Promise<{ readonly voucher: Voucher; readonly tenantId: string }> {
-    const may = vouchers.filter(({ tenants }) => tenants === "*" || tenants.length > 0);
-    if (may.length === 0) throw notTrusted();
-    if (selected !== undefined) {
-      // A tenant's own provider says more about its people than the installation's.
-      const able = may.filter(({ tenants }) => includesTenant(tenants, selected));
-      const voucher = able.find(({ provider }) => !provider.isInstallations) ?? able[0];
-      if (voucher) return { voucher, tenantId: selected };
-      throw new AppError("TENANT_MISMATCH", "The credential does not belong to the tenant that X-Tenant-ID names");
-    }
-    const [installations, own] = [true, false].map((is) =>
-      may.filter(({ provider }) => provider.isInstallations === is),
+  async function byItself(vouchers: readonly Voucher[], claims: JWTPayload): Promise<Choice> {
+    const installations = vouchers.filter(({ provider }) => provider.isInstallations);
+    const isOperators = installations.length > 0;
+    const named = (isOperators ? installations : vouchers).flatMap((voucher) =>
+      voucher.tenants === "*" ? [] : voucher.tenants.map((tenantId): Choice => ({ voucher, tenantId })),
     );
-    const candidates = installations?.length ? installations : (own ?? []);
-    const named = candidates.flatMap((voucher) =>
-      voucher.tenants === "*" ? [] : voucher.tenants.map((tenantId) => ({ voucher, tenantId })),
-    );
-    const isOpen = candidates.some(({ tenants }) => tenants === "*");
-    const [only, ...more] = named;
-    if (only && more.length === 0 && !isOpen) return only;
-    const asked = installations?.length ? [] : named;
-    const knows = await Promise.all(asked.map(({ voucher, tenantId }) => known(voucher, claims, tenantId)));
-    const [meant, ...others] = asked.filter((_, index) => knows[index]?.active);
-    if (meant && others.length === 0) return meant;
-    throw new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header: the token speaks for several");
+    const isOpen = installations.some(({ tenants }) => tenants === "*");
+    const only = isOpen ? undefined : onlyOne(named);
+    if (only) return only;
+    if (isOperators || named.length > TENANTS_ASKED_MAX) throw ambiguous();
+    const found = await Promise.all(named.map((choice) => known(choice.voucher, claims, choice.tenantId)));
+    const knowing = named.filter((_, index) => found[index] !== null);
+    const active = named.filter((_, index) => found[index]?.active);
+    const willing = named.filter(({ voucher }) => voucher.provider.unknownPeople !== UNKNOWN_PEOPLE.REFUSE);
+    const asked = knowing.length === 0 ? willing : knowing;
+    if (asked.length === 0) throw unknownHere();
+    const meant = onlyOne(active) ?? onlyOne(asked);
+    if (meant) return meant;
+    throw ambiguous();
   }
 
   async function personOf({ provider, tenants }: Voucher, claims: JWTPayload, tenantId: string): Promise<Person> {
@@ -123,8 +134,11 @@ export function openOutsideTokens(parts: OutsideTokenParts): OutsideTokens {
       const meantFor = [payload.aud].flat();
       const vouchers = providers
         .filter(({ audience }) => meantFor.includes(audience))
-        .map((provider) => ({ provider, tenants: tenantsOf(provider, payload) }));
-      const { voucher, tenantId } = await choose(vouchers, payload, selected);
+        .map((provider) => ({ provider, tenants: tenantsOf(provider, payload) }))
+        .filter(({ tenants }) => tenants.length > 0);
+      if (vouchers.length === 0) throw notTrusted();
+      const isSelected = selected !== undefined;
+      const { voucher, tenantId } = isSelected ? bySelection(vouchers, selected) : await byItself(vouchers, payload);
       return personOf(voucher, payload, tenantId);
     },
   };
@@ -154,6 +168,14 @@ function decode(text: string) {
   } catch (error) {
     throw new AppError("UNAUTHENTICATED", "The token is not valid", { cause: error });
   }
+}
+
+function onlyOne(choices: readonly Choice[]): Choice | undefined {
+  return choices.length === 1 ? choices[0] : undefined;
+}
+
+function ambiguous(): AppError {
+  return new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header: the token speaks for several");
 }
 
 function notTrusted(): AppError {

@@ -139,7 +139,7 @@ export class IdentityProviderResolver {
   }
 
   @Query(() => [IdentityProvider], {
-    description: "The OpenID providers that the tenant trusts, oldest first, at most 20. Needs OWNER.",
+    description: "The OpenID providers that the tenant trusts, oldest first, at most 20.",
   })
   identityProviders(@Ctx() ctx: TenantContext) {
     return identityProviders.list(ctx);
@@ -147,7 +147,7 @@ export class IdentityProviderResolver {
 
   @Mutation(() => IdentityProviderPayload, {
     description:
-      "Trust an OpenID provider to say who the tenant's people are. QUOTA_EXCEEDED beyond 20; CONFLICT for a client of an issuer that is there already. Needs OWNER.",
+      "Trust an OpenID provider to say who the tenant's people are. QUOTA_EXCEEDED beyond 20; CONFLICT for a client of an issuer that is there already.",
   })
   async createIdentityProvider(
     @Arg("input", () => CreateIdentityProviderInput, { description: "The provider." })
@@ -157,7 +157,7 @@ export class IdentityProviderResolver {
     return { identityProvider: await identityProviders.create(ctx, input) };
   }
 
-  @Mutation(() => IdentityProviderPayload, { description: "Change a provider, within a second. Needs OWNER." })
+  @Mutation(() => IdentityProviderPayload, { description: "Change a provider, within a second." })
   async updateIdentityProvider(
     @Arg("input", () => UpdateIdentityProviderInput, { description: "What to change." })
     input: UpdateIdentityProviderInput,
@@ -167,7 +167,7 @@ export class IdentityProviderResolver {
   }
 
   @Mutation(() => DeleteIdentityProviderPayload, {
-    description: "Trust a provider no longer, within a second; people and their sign-ins stay. Needs OWNER.",
+    description: "Trust a provider no longer, within a second; people and their sign-ins stay.",
   })
   async deleteIdentityProvider(
     @Arg("id", () => EntityId, { description: "The provider." }) id: string,
