@@ -13,7 +13,7 @@ const OTHERS = "system:audit";
 export const ACCESS_REFUSED = "access.refused";
 
 /** Something that was refused to somebody whose tenant is known. */
-export interface Refusal {
+interface Refusal {
   readonly tenantId: string;
   /** The thing and the verb: `access.refused`. */
   readonly action: string;
