@@ -117,6 +117,11 @@ export function newSecret(): string {
   return randomBytes(32).toString("base64");
 }
 
+/** A password for somebody who has not chosen one: 95 random bits, in characters that everybody can type. */
+export function newPassword(): string {
+  return randomText(16);
+}
+
 /** An id for a request that brought none. */
 export function newRequestId(): string {
   return randomUUID();

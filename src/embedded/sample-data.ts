@@ -2,10 +2,11 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "
 import path from "node:path";
 import { z } from "zod";
 import type { AppContext } from "../context/app-context.ts";
-import { newApiKey, sha256 } from "../context/crypto.ts";
+import { newApiKey, newPassword, sha256 } from "../context/crypto.ts";
 import { ALL_SCOPES } from "../context/permissions.ts";
 import { AppError } from "../errors.ts";
-import { fillSampleTenant } from "./sample-rows.ts";
+import * as passwords from "../services/passwords.ts";
+import { fillSampleTenant, SAMPLE_OWNER } from "./sample-rows.ts";
 
 const FILE = "sample-keys.json";
 const NAMES = ["Acme", "Globex"];
@@ -18,12 +19,14 @@ export const SAMPLE_QUERY =
 const keptKeys = z.object({
   /** False while the tenants are being made, so that a start that was killed is taken up again. */
   complete: z.boolean(),
-  tenants: z.array(z.object({ name: z.string(), key: z.string() })),
+  /** `password` is the owner's. */
+  tenants: z.array(z.object({ name: z.string(), key: z.string(), password: z.string().optional() })),
 });
 type KeptKeys = z.infer<typeof keptKeys>;
 
-/** A tenant to play with, and the text of a key that may do everything in it. */
-export type SampleTenant = KeptKeys["tenants"][number];
+type KeptTenant = KeptKeys["tenants"][number];
+/** A tenant to play with, the text of a key that may do everything in it, and its owner's password. */
+export type SampleTenant = KeptTenant & { readonly id: string };
 
 type SampleParts = Pick<AppContext, "clients" | "crossTenant" | "clock">;
 
@@ -38,11 +41,16 @@ export async function makeSampleData(parts: SampleParts, dataDir: string): Promi
   const kept = readKept(file);
   if (kept?.complete === true) return workingOnes(parts, kept.tenants);
   if (!kept && !(await isUnused(parts))) return [];
-  const { tenants } = kept ?? { tenants: NAMES.map((name) => ({ name, key: newApiKey().text })) };
-  // Before the tenants: the database has but a hash of a key, so a text that is lost cannot be shown again.
+  const { tenants } = kept ?? {
+    tenants: NAMES.map((name) => ({ name, key: newApiKey().text, password: newPassword() })),
+  };
+  // Before the tenants: the database has but hashes, so a text that is lost cannot be shown again.
   writeKept(file, { complete: false, tenants });
   const made: SampleTenant[] = [];
-  for (const tenant of tenants) if (await makeTenant(parts, tenant)) made.push(tenant);
+  for (const tenant of tenants) {
+    const id = await makeTenant(parts, tenant);
+    if (id !== null) made.push({ ...tenant, id });
+  }
   writeKept(file, { complete: true, tenants: made });
   return made;
 }
@@ -59,7 +67,17 @@ export function describeSampleData(tenants: readonly SampleTenant[], url: string
     `  ${SAMPLE_QUERY}`,
     "The same from a shell:",
     `  curl ${url}/graphql -H "Content-Type: application/json" -H "X-API-Key: ${first.key}" -d '${JSON.stringify({ query: SAMPLE_QUERY })}'`,
+    ...describeOwners(tenants, url),
   ];
+}
+
+function describeOwners(tenants: readonly SampleTenant[], url: string): string[] {
+  const lines = tenants.flatMap(({ name, id, password }) =>
+    password === undefined ? [] : [`  ${url}/account/sign-in?tenant=${id}  ${name}, password ${password}`],
+  );
+  return lines.length === 0
+    ? []
+    : [`People sign in as well. ${SAMPLE_OWNER} is an owner of each, and two people:`, ...lines];
 }
 
 async function isUnused({ clients, crossTenant }: SampleParts): Promise<boolean> {
@@ -72,7 +90,11 @@ async function isUnused({ clients, crossTenant }: SampleParts): Promise<boolean>
   return found.every((session) => session === null);
 }
 
-async function makeTenant({ clients, crossTenant, clock }: SampleParts, { name, key }: SampleTenant): Promise<boolean> {
+/** @returns the tenant's id; null where the name is somebody else's by now. */
+async function makeTenant(
+  { clients, crossTenant, clock }: SampleParts,
+  { name, key, password }: KeptTenant,
+): Promise<string | null> {
   const hash = sha256(key);
   const known = await crossTenant.keyByHash(hash);
   try {
@@ -88,24 +110,25 @@ async function makeTenant({ clients, crossTenant, clock }: SampleParts, { name, 
           key: { hash, prefix: key.slice(0, key.lastIndexOf("_")), name: "Sample key", scopes: ALL_SCOPES },
         })
       ).id;
-    await fillSampleTenant(clients.of(id), name, clock.now());
-    return true;
+    const passwordHash = password === undefined ? null : await passwords.hash(password);
+    await fillSampleTenant(clients.of(id), { name, passwordHash }, clock.now());
+    return id;
   } catch (error) {
     // Somebody has made a tenant of this name since the start that did not end: it is theirs.
-    if (error instanceof AppError && error.code === "CONFLICT") return false;
+    if (error instanceof AppError && error.code === "CONFLICT") return null;
     throw error;
   }
 }
 
-async function workingOnes({ crossTenant }: SampleParts, tenants: readonly SampleTenant[]): Promise<SampleTenant[]> {
-  const works = await Promise.all(
-    tenants.map(async ({ key }) => {
-      const known = await crossTenant.keyByHash(sha256(key));
-      const tenant = known?.active === true ? await crossTenant.tenantById(known.tenantId) : null;
-      return tenant?.active === true;
+async function workingOnes({ crossTenant }: SampleParts, tenants: readonly KeptTenant[]): Promise<SampleTenant[]> {
+  const found = await Promise.all(
+    tenants.map(async (tenant) => {
+      const known = await crossTenant.keyByHash(sha256(tenant.key));
+      const record = known?.active === true ? await crossTenant.tenantById(known.tenantId) : null;
+      return record?.active === true ? [{ ...tenant, id: record.id }] : [];
     }),
   );
-  return tenants.filter((_tenant, index) => works[index]);
+  return found.flat();
 }
 
 function readKept(file: string): KeptKeys | undefined {

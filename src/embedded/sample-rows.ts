@@ -1,7 +1,8 @@
 import type { TenantClient, TenantDb } from "../context/tenant-client.ts";
 
 const HOUR_MS = 3_600_000;
-const OWNER = "ada@example.com";
+/** The same address in both tenants, and so two people. */
+export const SAMPLE_OWNER = "ada@example.com";
 
 /** A turn of a conversation; `{tenant}` stands for the tenant's name, by which one sees whose data an answer shows. */
 type Turn = readonly [role: "user" | "assistant", content: string];
@@ -48,8 +49,8 @@ const NOTIFICATIONS = [
 ];
 
 const INTEGRATIONS = [
-  { provider: "google", serviceType: "calendar", purpose: "user_calendar", name: "Calendar", account: OWNER },
-  { provider: "google", serviceType: "email", purpose: "user_email", name: "Mailbox", account: OWNER },
+  { provider: "google", serviceType: "calendar", purpose: "user_calendar", name: "Calendar", account: SAMPLE_OWNER },
+  { provider: "google", serviceType: "email", purpose: "user_email", name: "Mailbox", account: SAMPLE_OWNER },
   {
     provider: "mcp",
     serviceType: "mcp_server",
@@ -70,12 +71,16 @@ const MEMORIES = [
  *
  * @param now the newest of it; the rest is older, an hour at a time.
  */
-export async function fillSampleTenant(tenant: TenantClient, name: string, now: Date): Promise<void> {
+export async function fillSampleTenant(
+  tenant: TenantClient,
+  { name, passwordHash }: { readonly name: string; readonly passwordHash: string | null },
+  now: Date,
+): Promise<void> {
   await tenant.transact(async (db) => {
     if ((await db.session.findFirst({ select: { id: true } })) !== null) return;
     const say = (text: string): string => text.replaceAll("{tenant}", name);
     const { id: userId } = await db.user.create({
-      data: { email: OWNER, name: "Ada", role: "owner", emailVerified: true },
+      data: { email: SAMPLE_OWNER, name: "Ada", role: "owner", emailVerified: true, passwordHash },
       select: { id: true },
     });
     await db.user.create({ data: { email: "bob@example.com", name: "Bob" }, select: { id: true } });

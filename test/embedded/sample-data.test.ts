@@ -97,8 +97,29 @@ describe("sample data", () => {
     const answer = await sendTo(other.url, { "X-API-Key": acme?.key ?? "" })("{ tenant { name } }");
     await other.close();
 
-    expect(made).toEqual([acme]);
+    expect(made).toMatchObject([{ name: "Acme", key: acme?.key }]);
     expect(dataOf(answer)).toEqual({ tenant: { name: "Acme" } });
+  });
+
+  test("the owner of each signs in with the password that is shown, and is another person in each", async () => {
+    const tenants = await make();
+    const said = describeSampleData(tenants, "http://127.0.0.1:4000").join("\n");
+    const people = await Promise.all(
+      tenants.map(async ({ id, password = "" }) => {
+        const input = { email: "ada@example.com", password };
+        const login = "mutation ($input: LoginInput!) { login(input: $input) { user { id name } } }";
+        return dataOf(
+          await sendTo(app.url, { "X-Tenant-ID": id })<{ login: { user: { id: string; name: string } } }>(login, {
+            input,
+          }),
+        ).login.user;
+      }),
+    );
+
+    expect(people.map(({ name }) => name)).toEqual(["Ada", "Ada"]);
+    expect(new Set(people.map(({ id }) => id)).size).toBe(2);
+    for (const { id, name, password } of tenants)
+      expect(said).toContain(`/account/sign-in?tenant=${id}  ${name}, password ${String(password)}`);
   });
 
   test("where somebody works already, none is made", async () => {
