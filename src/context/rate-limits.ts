@@ -26,7 +26,7 @@ export interface Standing {
 /** Counts shared by all processes. Keys are hashed before they leave the process: a count tells nobody whose it is. */
 export interface RateLimits {
   /**
-   * Takes points. A count begins with the first point and lasts as long as its allowance says.
+   * Takes points; negative ones give back. A count begins with the first point and lasts as long as its allowance says.
    *
    * Allowances of up to EXACT_MAX points ask the store for every take, and count what goes beyond as well: never more is given than is
    * allowed. Larger ones are taken here while they are far from used up and told to the store in batches; from NEAR of the allowance on,
@@ -53,6 +53,8 @@ export interface RateLimitOptions {
   /** What happens while the store is away: "open" counts in this process, "closed" refuses. */
   readonly failure: "open" | "closed";
   readonly log: Logger;
+  /** After so many milliseconds without an answer the store is away; longer where a test must not depend on the machine. */
+  readonly patienceMs?: number;
 }
 
 const EXACT_MAX = 100;
@@ -61,7 +63,7 @@ const NEAR = 0.9;
 const SHARE = 0.05;
 const SEND_EVERY_MS = 250;
 const ASK_AGAIN_MS = 1_000; // while the store is away
-const ANSWER_TIMEOUT_MS = 1_000;
+const PATIENCE_MS = 1_000;
 const CLEAR_EVERY_MS = 300_000;
 const COUNTS_MAX = 20_000; // some 300 bytes each
 
@@ -83,7 +85,7 @@ interface Count {
 }
 
 /** Counts by a store, with what is on its way to it kept here. */
-export function openRateLimits({ store, failure, log }: RateLimitOptions): RateLimits {
+export function openRateLimits({ store, failure, log, patienceMs = PATIENCE_MS }: RateLimitOptions): RateLimits {
   const refusals = new Map<string, number>();
   const unsent = new Map<string, Count>();
   const counts = new LRUCache<string, Count>({
@@ -124,7 +126,7 @@ export function openRateLimits({ store, failure, log }: RateLimitOptions): RateL
     if (allowance.points <= EXACT_MAX) return ask(allowance, id, count, points);
     const after = usedOf(count) + points;
     // Others only add to it: asking would not find less.
-    if (count.isKnown && after > allowance.points) return standing(allowance, count, false);
+    if (points > 0 && count.isKnown && after > allowance.points) return standing(allowance, count, false);
     const untold = count.unsent + count.sending + points;
     if (after > allowance.points * NEAR || untold > allowance.points * SHARE) return ask(allowance, id, count, points);
     keep(id, count, points);
@@ -145,7 +147,7 @@ export function openRateLimits({ store, failure, log }: RateLimitOptions): RateL
     adopt(count, answer[0]);
     const isWithin = count.known + count.lost <= allowance.points;
     // So that something smaller still finds room.
-    if (!isWithin && allowance.points > EXACT_MAX) keep(id, count, -points);
+    if (!isWithin && points > 0 && allowance.points > EXACT_MAX) keep(id, count, -points);
     return standing(allowance, count, isWithin);
   }
 
@@ -153,7 +155,7 @@ export function openRateLimits({ store, failure, log }: RateLimitOptions): RateL
   function takeHere(allowance: Allowance, id: string, count: Count, points: number): Standing {
     refuseIfClosed();
     const isWithin = usedOf(count) + points <= allowance.points;
-    if (isWithin) keep(id, count, points);
+    if (isWithin || points < 0) keep(id, count, points);
     return standing(allowance, count, isWithin);
   }
 
@@ -198,7 +200,7 @@ export function openRateLimits({ store, failure, log }: RateLimitOptions): RateL
   /** What the store answers; undefined when it does not, which is logged once, until it answers again. */
   async function reach<Answer>(work: () => Promise<Answer>): Promise<Answer | undefined> {
     try {
-      const answer = await inTime(counted(work));
+      const answer = await inTime(counted(work), patienceMs);
       if (isAway) log.info("the store of rate limits answers again");
       isAway = false;
       return answer;
@@ -222,7 +224,7 @@ export function openRateLimits({ store, failure, log }: RateLimitOptions): RateL
   return {
     async take(allowance, key, points) {
       const found = await take(allowance, idOf(allowance, key), points);
-      if (!found.isWithin) refusals.set(allowance.name, (refusals.get(allowance.name) ?? 0) + 1);
+      if (!found.isWithin && points > 0) refusals.set(allowance.name, (refusals.get(allowance.name) ?? 0) + 1);
       return found;
     },
     async look(allowance, key) {
@@ -277,10 +279,12 @@ function jittered(ms: number): number {
   return ms * (0.5 + Math.random()); // so that the processes take turns
 }
 
-async function inTime<Answer>(answer: Promise<Answer>): Promise<Answer> {
+async function inTime<Answer>(answer: Promise<Answer>, patienceMs: number): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${ANSWER_TIMEOUT_MS} ms`)), ANSWER_TIMEOUT_MS);
+    // One more turn: where this process was too busy to look, the answer is there already.
+    const giveUp = (): unknown => setImmediate(() => reject(new Error(`no answer in ${patienceMs} ms`)));
+    timer = setTimeout(giveUp, patienceMs);
   });
   try {
     return await Promise.race([answer, tooLate]);

@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
 import type { AppContext } from "../context/app-context.ts";
+import { networkOf } from "../context/networks.ts";
 import type { Allowance, Standing } from "../context/rate-limits.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
@@ -126,19 +127,5 @@ function callerOf(ctx: TenantContext): Caller {
 }
 
 function addressOf({ ip }: TenantContext): Caller {
-  return { key: `address ${networkOf(ip ?? "")}`, whose: "address" };
+  return { key: `address ${networkOf(ip)}`, whose: "address" };
 }
-
-/** An IPv4 address, or the half of an IPv6 address that its owner cannot choose: everybody has 2^64 of the others. */
-function networkOf(ip: string): string {
-  const address = ip.replace(/^::ffff:(?=\d+\.)/i, "");
-  if (!address.includes(":")) return address;
-  const [before = "", after = ""] = address.split("::");
-  const [first, last] = [before, after].map((part) => part.split(":").filter(Boolean));
-  const missing = GROUPS - (first?.length ?? 0) - (last?.length ?? 0);
-  return [...(first ?? []), ...Array.from({ length: missing }, () => "0"), ...(last ?? [])]
-    .slice(0, GROUPS / 2)
-    .join(":");
-}
-
-const GROUPS = 8;

@@ -6,7 +6,7 @@ import { openLog } from "../../src/context/log.ts";
 import { openPool } from "../../src/context/prisma.ts";
 import { openPostgresStore, openRedisStore } from "../../src/context/rate-limit-stores.ts";
 import { openRateLimits } from "../../src/context/rate-limits.ts";
-import type { Allowance, RateLimits, Standing } from "../../src/context/rate-limits.ts";
+import type { Allowance, RateLimitOptions, RateLimits, Standing } from "../../src/context/rate-limits.ts";
 import { newDatabase } from "../support/database.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { hasRedis, startRedis } from "../support/redis.ts";
@@ -18,7 +18,7 @@ const CALLERS = 10;
 
 /** A store that all processes of a test share, and that can go away. */
 interface Place {
-  readonly open: (failure?: "open" | "closed") => RateLimits;
+  readonly open: (failure?: RateLimitOptions["failure"]) => RateLimits;
   readonly away: () => Promise<void>;
   readonly back: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -27,7 +27,10 @@ interface Place {
 const opened: RateLimits[] = [];
 const logged: string[] = [];
 
-function open(store: Parameters<typeof openRateLimits>[0]["store"], failure: "open" | "closed" = "open"): RateLimits {
+function open({ store, failure }: {
+  readonly store: RateLimitOptions["store"];
+  readonly failure: RateLimitOptions["failure"] | undefined;
+}): RateLimits {
   const log = openLog(
     { logLevel: "info" },
     new Writable({
@@ -37,7 +40,9 @@ function open(store: Parameters<typeof openRateLimits>[0]["store"], failure: "op
       },
     }),
   );
-  const limits = openRateLimits({ store, failure, log });
+  // A store that goes away is given up soon; one that is there may be slow on a busy machine.
+  const patience = failure === undefined ? { patienceMs: 30_000 } : {};
+  const limits = openRateLimits({ store, failure: failure ?? "closed", log, ...patience });
   opened.push(limits);
   return limits;
 }
@@ -48,7 +53,7 @@ async function inPostgres(): Promise<Place & { readonly database: TestDatabase }
   let holder: pg.Client | undefined;
   return {
     database,
-    open: (failure) => open(openPostgresStore(pool), failure),
+    open: (failure) => open({ store: openPostgresStore(pool), failure }),
     async away() {
       holder = new pg.Client({ connectionString: database.superuserUrl });
       await holder.connect();
@@ -67,7 +72,7 @@ async function inPostgres(): Promise<Place & { readonly database: TestDatabase }
 async function inRedis(): Promise<Place> {
   const redis: TestRedis = await startRedis();
   return {
-    open: (failure) => open(openRedisStore(redis.url), failure),
+    open: (failure) => open({ store: openRedisStore(redis.url), failure }),
     away: redis.kill,
     back: redis.start,
     close: redis.kill,
@@ -148,6 +153,17 @@ describe.each([
 
     expect(taken.map(({ isWithin }) => isWithin)).toEqual([true, false, true, false, true]);
     expect(limits.refusals.get("things")).toBe(2);
+  });
+
+  here("what is given back can be taken again", async () => {
+    const limits = place.open();
+    for (const given of [allowance(10), allowance(1_000)]) {
+      const key = randomUUID();
+      await limits.take(given, key, given.points);
+      expect((await limits.take(given, key, 1)).isWithin).toBe(false);
+      await limits.take(given, key, -5);
+      expect((await limits.take(given, key, 2)).isWithin).toBe(true);
+    }
   });
 
   here("a count begins anew when its time is over, and when it is told to", async () => {
