@@ -27,7 +27,10 @@ interface Place {
 const opened: RateLimits[] = [];
 const logged: string[] = [];
 
-function open({ store, failure }: {
+function open({
+  store,
+  failure,
+}: {
   readonly store: RateLimitOptions["store"];
   readonly failure: RateLimitOptions["failure"] | undefined;
 }): RateLimits {
