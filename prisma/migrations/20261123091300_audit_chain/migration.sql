@@ -1,6 +1,6 @@
 -- Why: whoever may write to the database must not be able to change what the audit trail says without being found out. Each event of a
 --   tenant is linked to the one before it by a hash, and names the request that it belongs to.
--- Locks: audit_events exclusively while the events that exist are linked, some 15 seconds for a million; a write that is audited waits.
+-- Locks: audit_events exclusively while the events that exist are linked, 7 seconds for 100,000 on a busy machine; a write that is audited waits.
 -- Worked when: `atrium audit verify` finds nothing.
 -- If it stops half-way: nothing of it remains (one transaction). `atrium migrate resolve <step> rolled-back`, then deploy again.
 -- For later steps: a column that is added to audit_events is not covered by the hashes. Give the links a version before it holds anything.
@@ -93,6 +93,9 @@ BEGIN
   PERFORM set_config('app.tenant_id', '', true);
 END
 $$;
+
+-- Verifying reads both in order, a piece at a time; without their size, PostgreSQL would sort the whole for each piece.
+ANALYZE audit_events, atrium.audit_chain;
 
 CREATE CONSTRAINT TRIGGER link_audit_event AFTER INSERT ON audit_events DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW EXECUTE FUNCTION atrium.link_audit_event();
