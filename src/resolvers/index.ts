@@ -18,6 +18,7 @@ import { NotificationResolver, SessionNotificationsResolver } from "./notificati
 import { MediumTermMemoryResolver, SessionMemoryResolver, ShortTermMemoryResolver } from "./session-memory.ts";
 import { NodeResolver } from "./nodes.ts";
 import { OpenAccessResolver } from "./open-access.ts";
+import { OutsideSignInResolver } from "./outside-sign-in.ts";
 import { SessionResolver } from "./sessions.ts";
 import { SessionTasksResolver, TaskResolver } from "./tasks.ts";
 import { TenantResolver } from "./tenants.ts";
@@ -37,6 +38,7 @@ export function buildAtriumSchema(): GraphQLSchema {
       FileResolver,
       MessageResolver,
       NodeResolver,
+      OutsideSignInResolver,
       OpenAccessResolver,
       SessionFilesResolver,
       SessionMessagesResolver,

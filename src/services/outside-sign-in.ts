@@ -3,19 +3,18 @@ import { safeEqual, sha256 } from "../context/crypto.ts";
 import type { ProviderClient } from "../context/oidc.ts";
 import { askForTokens, authorizationAddress, newProof } from "../context/oidc-client.ts";
 import { includesTenant, isAllowedAddress, outsiderFrom, tenantsOf } from "../context/oidc-trust.ts";
-import { asActor } from "../context/tenant-context.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
-import { roleFrom } from "../context/tenant-records.ts";
-import { ROLE_SCOPES, USER_ROLES } from "../context/permissions.ts";
+import { USER_ROLES } from "../context/permissions.ts";
 import type { UserRow } from "../context/rows.ts";
 import { AppError, badInput } from "../errors.ts";
+import * as accounts from "./accounts.ts";
+import type { SignedIn } from "./accounts.ts";
 import * as audit from "./audit.ts";
 import { isId } from "./checks.ts";
 import * as identityProviders from "./identity-providers.ts";
 import * as oneTimeTokens from "./one-time-tokens.ts";
 import * as outsiders from "./outsiders.ts";
 import * as signIns from "./sign-ins.ts";
-import type { Credentials } from "./sign-ins.ts";
 import { write } from "./writes.ts";
 
 const RETURN_LENGTH_MAX = 2_000;
@@ -115,25 +114,16 @@ export async function finish(ctx: TenantContext, query: URLSearchParams, browser
  *
  * @throws UNAUTHENTICATED for a code that is unknown, used or expired, and for a person or tenant that is no longer active.
  */
-export async function complete(
-  ctx: TenantContext,
-  code: string,
-): Promise<{ readonly credentials: Credentials; readonly user: UserRow }> {
+export async function complete(ctx: TenantContext, code: string): Promise<SignedIn> {
   const tenantId = oneTimeTokens.tenantOf("outside_code", code);
   const door = tenantId === null ? null : await ctx.door.of(tenantId);
-  const signedIn = door && (await write(door, (tx) => takeCode(tx, code)));
-  if (!signedIn) throw new AppError("UNAUTHENTICATED", "The code is unknown, was used already, or has expired");
-  return signedIn;
-}
-
-async function takeCode(tx: TenantContext, code: string) {
-  const token = await oneTimeTokens.take(tx, ["outside_code"], code);
-  const user = token?.userId == null ? null : await tx.db.user.findUnique({ where: { id: token.userId } });
-  if (!user?.active) return null;
-  const credentials = await signIns.begin(tx, user, "outside");
-  const person = asPerson(tx, user);
-  await audit.record(person, { action: "account.sign_in", target: user.id, details: { method: "outside" } });
-  return { credentials, user };
+  const found = door && (await oneTimeTokens.find(door, ["outside_code"], code));
+  const user = door && found?.userId != null ? await door.db.user.findUnique({ where: { id: found.userId } }) : null;
+  if (!door || !user?.active) throw wrongCode();
+  return accounts.signIn(door, user, "outside", async (tx) => {
+    if (!(await oneTimeTokens.take(tx, ["outside_code"], code))) throw wrongCode();
+    return signIns.begin(tx, user, "outside");
+  });
 }
 
 /** The state's content, if it is this browser's, used up. Looked at first: whoever has learned a state must not be able to spoil it. */
@@ -155,9 +145,8 @@ async function welcome(door: TenantContext, { provider }: ProviderClient, claims
   const introduction = mayEnter ? { provider, outsider, isTenantNamed: tenants !== "*" } : undefined;
   const user = introduction && (await outsiders.meet(door, introduction));
   if (!introduction || !user?.active) {
-    await write(door, (tx) =>
-      audit.record(tx, { action: "account.sign_in_refused", details: { method: "outside", issuer: provider.issuer } }),
-    );
+    const details = { method: "outside", issuer: provider.issuer };
+    audit.refused(door, { action: "account.sign_in_refused", ...(user && { target: user.id }), details });
     throw new AppError("FORBIDDEN", "This account is not known here. Ask an owner of your organisation to add you.");
   }
   return applyRole(door, user, introduction.outsider.role);
@@ -201,10 +190,8 @@ function placeOf({ tenant }: TenantContext, browser: string): string {
   return `outside_state ${tenant.id} ${sha256(browser)}`;
 }
 
-function asPerson(tx: TenantContext, user: UserRow): TenantContext {
-  const role = roleFrom(user.role);
-  const scopes = new Set(ROLE_SCOPES[role]);
-  return asActor(tx, { kind: "person", userId: user.id, role, signInId: undefined, scopes });
+function wrongCode(): AppError {
+  return new AppError("UNAUTHENTICATED", "The code is unknown, was used already, or has expired");
 }
 
 function staleState(): AppError {

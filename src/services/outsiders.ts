@@ -30,7 +30,7 @@ export async function meet(ctx: TenantContext, introduction: Introduction): Prom
     throw error;
   });
   // That nobody was linked may have been noted for some seconds.
-  ctx.crossTenant.forget(ctx.tenant.id);
+  ctx.accounts.forget(ctx.tenant.id);
   return met;
 }
 
