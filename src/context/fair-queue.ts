@@ -57,13 +57,24 @@ interface Waiter {
   readonly refuse: (reason: AppError) => void;
 }
 
+/** The turns that were begun in some time. */
+interface TurnRecord {
+  readonly since: number;
+  all: number;
+  readonly ofLane: Map<string, number>;
+}
+
 const SWEEP_MS = 50; // while somebody waits, and only then
 const RESERVE = 8; // one turn in so many is kept for lanes that have none,
 const RESERVE_FROM = 4; // unless there are so few that one more matters to everybody
-const REMEMBERED_MS = 1_000; // somebody who asks once a second is still there in between
+const REMEMBERED_MS = 1_000; // to twice as long: somebody who asks once a second is still there in between
+const GREED = 1.5; // times the equal share; less is what chance brings
 
 /**
  * Hands out turns lane by lane, so that a lane with a thousand waiting delays another by one turn and not by a thousand.
+ *
+ * In a crowd, a lane that has had much more than its share of late has one turn at a time, and begins it when those of others that were under
+ * way have ended: what is left over goes to whoever wants most, and costs the others little.
  *
  * A lane alone may have nearly all turns. Where there are several, each has at most its equal share, but never less than one. Some turns are
  * kept for whoever has none, so that somebody who comes now and then need not wait until a crowd has finished.
@@ -78,35 +89,35 @@ export function openFairQueue(room: Room): FairQueue {
   const running = new Map<number, Lane>();
   const counts = { running: 0, waiting: 0, full: 0, late: 0 };
   let begun = 0;
-  let seen = new Set<string>();
-  let seenBefore = new Set<string>();
-  let seenSince = performance.now();
+  let lately = newRecord(performance.now());
+  let before = newRecord(performance.now());
   let sweeping: NodeJS.Timeout | undefined;
   let isClosed = false;
 
-  /** How many lanes are in use, or were a moment ago. */
-  function sharers(isCrowded: boolean): number {
-    if (!isCrowded) return lanes.size;
-    forgetSeen();
-    return Math.max(lanes.size, seen.size, seenBefore.size);
+  function forgetOld(): void {
+    const now = performance.now();
+    if (now - lately.since < REMEMBERED_MS) return;
+    before = now - lately.since < 2 * REMEMBERED_MS ? lately : newRecord(now);
+    lately = newRecord(now);
   }
 
-  function forgetSeen(): void {
-    const now = performance.now();
-    if (now - seenSince < REMEMBERED_MS) return;
-    seenBefore = now - seenSince < 2 * REMEMBERED_MS ? seen : new Set();
-    seen = new Set();
-    seenSince = now;
+  /** Whether a lane has had many more turns of late than would be its equal share of all that were given. */
+  function isGreedy(lane: Lane): boolean {
+    forgetOld();
+    const own = (lately.ofLane.get(lane.name) ?? 0) + (before.ofLane.get(lane.name) ?? 0);
+    const sharers = Math.max(lanes.size, lately.ofLane.size, before.ofLane.size);
+    return own * sharers > GREED * (lately.all + before.all);
   }
 
   function hasTurn(lane: Lane): boolean {
     const turns = Math.max(1, room.turns());
     if (counts.running >= turns) return false;
     const isCrowded = room.isCrowded();
-    if (isCrowded && !hasLetOthersEnd(lane)) return false;
+    if (isCrowded && isGreedy(lane)) return lane.running === 0 && hasLetOthersEnd(lane);
     if (lane.running === 0) return true;
     const free = turns < RESERVE_FROM ? turns : turns - Math.ceil(turns / RESERVE);
-    return counts.running < free && lane.running < Math.min(free, Math.floor(turns / sharers(isCrowded)));
+    const share = Math.floor(turns / lanes.size);
+    return counts.running < free && lane.running < Math.min(free, isCrowded ? Math.max(2, share) : share);
   }
 
   /** Whether all turns of other lanes that were under way when this lane's last one ended have ended as well. Those that began since do not count: nobody starves. */
@@ -120,10 +131,13 @@ export function openFairQueue(room: Room): FairQueue {
 
   /** @returns the turn's number. */
   function begin(lane: Lane): number {
+    forgetOld();
     begun += 1;
     lane.running += 1;
     counts.running += 1;
     running.set(begun, lane);
+    lately.all += 1;
+    lately.ofLane.set(lane.name, (lately.ofLane.get(lane.name) ?? 0) + 1);
     return begun;
   }
 
@@ -156,10 +170,10 @@ export function openFairQueue(room: Room): FairQueue {
 
   function sweep(): void {
     sweeping = undefined;
-    const before = performance.now() - room.patienceMs;
+    const latest = performance.now() - room.patienceMs;
     for (const lane of round) {
       for (const waiter of lane.waiting) {
-        if (waiter.since > before) break;
+        if (waiter.since > latest) break;
         counts.late += 1;
         withdraw(lane, waiter);
         waiter.refuse(new AppError("UNAVAILABLE", "There is too much to do; the request waited for its turn in vain"));
@@ -219,8 +233,6 @@ export function openFairQueue(room: Room): FairQueue {
   return {
     enter(name) {
       if (isClosed) throw stopping();
-      forgetSeen();
-      seen.add(name);
       const known = lanes.get(name);
       const lane = known ?? { name, running: 0, endedAt: 0, waiting: new Set() };
       if (!known) lanes.set(name, lane);
@@ -244,6 +256,10 @@ export function openFairQueue(room: Room): FairQueue {
       }
     },
   };
+}
+
+function newRecord(since: number): TurnRecord {
+  return { since, all: 0, ofLane: new Map() };
 }
 
 /** Too much at once of one tenant, or of one address: a second later there is room again, or others will say so. */

@@ -39,7 +39,7 @@ const PATIENCE_MS = 10_000; // a third of a request's deadline
 const LEAST = 4; // keeps one thread busy while PostgreSQL works on some of them
 const MEASURE_MS = 25;
 const NEWEST = 0.25; // how much a new measure counts: four of them, a tenth of a second, make a change of load felt
-const BUSY = 0.9;
+const BUSY = 0.7;
 const IDLE = 0.4;
 
 /**
@@ -70,7 +70,7 @@ export function openFairShare(options: FairShareOptions): FairShare {
 
   const queue = openFairQueue({
     turns: currentTurns,
-    isCrowded: () => turns === least,
+    isCrowded: () => turns < most,
     waitingInLane: presentOfOne,
     patienceMs: options.patienceMs ?? PATIENCE_MS,
   });

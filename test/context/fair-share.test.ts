@@ -110,31 +110,38 @@ describe("turns", () => {
     expect(queue.counts()).toMatchObject({ running: 2, waiting: 4 });
   });
 
-  test("in a crowd: a lane that had one lets those of others that are under way end first, and waits for none that began since", () => {
-    const queue = queueOf(4, { isCrowded: () => true });
-    const flood = [1, 2, 3, 4].map(() => queue.enter("flood"));
-    const other = queue.enter("other");
-    flood[0]?.leave();
-    flood[1]?.leave();
-    const since = queue.enter("since");
+  describe("in a crowd", () => {
+    test("are one at a time for a lane that has had much more than its share of late, after those of others that were under way", () => {
+      const queue = queueOf(4, { isCrowded: () => true });
+      for (let turn = 0; turn < 20; turn += 1) queue.enter("flood").leave();
+      queue.enter("other").leave();
+      const other = queue.enter("other");
+      const flood = [1, 2, 3].map(() => queue.enter("flood"));
 
-    expect(queue.counts()).toMatchObject({ running: 3, waiting: 1 });
-    flood[2]?.leave();
-    expect(queue.counts()).toMatchObject({ running: 2, waiting: 1 });
-    const after = queue.enter("after");
-    other.leave();
-    expect(queue.counts()).toMatchObject({ running: 2, waiting: 1 });
-    since.leave();
-    expect(queue.counts()).toMatchObject({ running: 2, waiting: 0 });
-    expect(after.turn).toBeUndefined();
-  });
+      // One that began after the flood's last turn need not be waited for.
+      expect(queue.counts()).toMatchObject({ running: 2, waiting: 2 });
+      flood[0]?.leave();
+      expect(queue.counts()).toMatchObject({ running: 1, waiting: 2 });
+      const since = queue.enter("since");
+      other.leave();
+      expect(queue.counts()).toMatchObject({ running: 2, waiting: 1 });
+      expect(since.turn).toBeUndefined();
+    });
 
-  test("in a crowd are shared with lanes that have asked within a second, even while they want nothing", () => {
-    const queue = queueOf(8, { isCrowded: () => true });
-    for (const lane of ["a", "b", "c"]) queue.enter(lane).leave();
-    times(8, () => queue.enter("flood"));
+    test("are several for a lane that keeps to its share, and asks for two things at a time", () => {
+      const queue = queueOf(4, { isCrowded: () => true });
+      for (let turn = 0; turn < 20; turn += 1) queue.enter("flood").leave();
+      queue.enter("flood");
 
-    expect(queue.counts().running).toBe(2);
+      expect([queue.enter("other"), queue.enter("other")].map(({ turn }) => turn)).toEqual([undefined, undefined]);
+    });
+
+    test("are nearly all for a lane that is alone", () => {
+      const queue = queueOf(4, { isCrowded: () => true });
+      times(20, () => queue.enter("alone"));
+
+      expect(queue.counts()).toMatchObject({ running: 3, waiting: 17 });
+    });
   });
 
   test("that become more are given although nobody ended one", async () => {
