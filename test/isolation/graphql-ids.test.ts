@@ -23,6 +23,7 @@ import type { Furnished } from "./support/scene.ts";
 const schema = buildAtriumSchema();
 const { ids, cursors } = coordinatesOf(schema);
 const NONSENSE = Buffer.from(JSON.stringify(["nonsense", 0, anId()])).toString("base64url");
+const PATIENCE_MS = 180_000; // for `nodes`, two tenants and two people are furnished for each type
 const rows: string[][] = [];
 
 let app: TestApp;
@@ -108,31 +109,35 @@ test("every type that node answers with is tried", () => {
 });
 
 describe("another tenant's id is answered like one that nothing has:", () => {
-  test.each(ids)("%s", async (coordinate) => {
-    const known = ID_CASES[coordinate];
-    if (!known) throw new Error(`${coordinate} has no case: add it to test/isolation/support/id-cases.ts`);
-    const before = await rowsOf(globex.tenantId);
-    for (const model of known.models) {
-      for (const send of [acme.tenant.send, anna.send, olga.send]) {
-        const missing = await answerTo(send, known.operation, anId());
-        const foreign = await answerTo(send, known.operation, idOf(globex, model));
-        expect({ model, foreign }).toEqual({ model, foreign: missing });
+  test.each(ids)(
+    "%s",
+    async (coordinate) => {
+      const known = ID_CASES[coordinate];
+      if (!known) throw new Error(`${coordinate} has no case: add it to test/isolation/support/id-cases.ts`);
+      const before = await rowsOf(globex.tenantId);
+      for (const model of known.models) {
+        for (const send of [acme.tenant.send, anna.send, olga.send]) {
+          const missing = await answerTo(send, known.operation, anId());
+          const foreign = await answerTo(send, known.operation, idOf(globex, model));
+          expect({ model, foreign }).toEqual({ model, foreign: missing });
+        }
+        const somebody = await furnish(await app.newTenant(), { canary: "canary-c" });
+        const nobody = await furnish(await app.newTenant(), { canary: "canary-c" });
+        const own = await answerTo(await senderFor(known, somebody.tenant), known.operation, idOf(somebody, model));
+        const missingToo = await answerTo(await senderFor(known, nobody.tenant), known.operation, anId());
+        // The case is real: one's own id is answered in another way.
+        if (known.isPlatforms) expect({ model, own }).toEqual({ model, own: missingToo });
+        else expect({ model, own }).not.toEqual({ model, own: missingToo });
       }
-      const somebody = await furnish(await app.newTenant(), { canary: "canary-c" });
-      const nobody = await furnish(await app.newTenant(), { canary: "canary-c" });
-      const own = await answerTo(await senderFor(known, somebody.tenant), known.operation, idOf(somebody, model));
-      const missingToo = await answerTo(await senderFor(known, nobody.tenant), known.operation, anId());
-      // The case is real: one's own id is answered in another way.
-      if (known.isPlatforms) expect({ model, own }).toEqual({ model, own: missingToo });
-      else expect({ model, own }).not.toEqual({ model, own: missingToo });
-    }
-    expect(await rowsOf(globex.tenantId)).toEqual(before);
-    rows.push([
-      coordinate,
-      known.models.length === 1 ? (known.models[0] ?? "") : `${known.models.length} types`,
-      "equal",
-    ]);
-  });
+      expect(await rowsOf(globex.tenantId)).toEqual(before);
+      rows.push([
+        coordinate,
+        known.models.length === 1 ? (known.models[0] ?? "") : `${known.models.length} types`,
+        "equal",
+      ]);
+    },
+    PATIENCE_MS,
+  );
 });
 
 describe("another person's id is answered, to somebody with the role USER in the same tenant, like one that nothing has:", () => {
@@ -153,26 +158,30 @@ describe("another person's id is answered, to somebody with the role USER in the
     return { ...(await furnishPerson(acme.tenant, id, "canary-p")), send };
   }
 
-  test.each(coordinates)("%s", async (coordinate) => {
-    const known = ID_CASES[coordinate];
-    const ben = await newPerson();
-    const before = await rowsOfPerson(ben);
-    for (const model of known?.models.filter(isOfPeople) ?? []) {
-      const operation = known?.operation ?? "";
-      const missing = await answerTo(anna.send, operation, anId());
-      const foreign = await answerTo(anna.send, operation, idOf(ben, model));
-      expect({ model, foreign }).toEqual({ model, foreign: missing });
+  test.each(coordinates)(
+    "%s",
+    async (coordinate) => {
+      const known = ID_CASES[coordinate];
+      const ben = await newPerson();
+      const before = await rowsOfPerson(ben);
+      for (const model of known?.models.filter(isOfPeople) ?? []) {
+        const operation = known?.operation ?? "";
+        const missing = await answerTo(anna.send, operation, anId());
+        const foreign = await answerTo(anna.send, operation, idOf(ben, model));
+        expect({ model, foreign }).toEqual({ model, foreign: missing });
 
-      // The case is real: one's own id is answered in another way, unless a USER may not ask, or not look people up.
-      const isNodeOfUser = model === "User" && coordinate.startsWith("Query.node");
-      if (!mayAsk(coordinate) || isNodeOfUser) continue;
-      const [carla, dora] = [await newPerson(), await newPerson()];
-      const own = await answerTo(carla.send, operation, idOf(carla, model));
-      expect({ model, own }).not.toEqual({ model, own: await answerTo(dora.send, operation, anId()) });
-    }
-    expect(before.length).toBeGreaterThan(PERSONAL_MODELS.length);
-    expect(await rowsOfPerson(ben)).toEqual(before);
-  });
+        // The case is real: one's own id is answered in another way, unless a USER may not ask, or not look people up.
+        const isNodeOfUser = model === "User" && coordinate.startsWith("Query.node");
+        if (!mayAsk(coordinate) || isNodeOfUser) continue;
+        const [carla, dora] = [await newPerson(), await newPerson()];
+        const own = await answerTo(carla.send, operation, idOf(carla, model));
+        expect({ model, own }).not.toEqual({ model, own: await answerTo(dora.send, operation, anId()) });
+      }
+      expect(before.length).toBeGreaterThan(PERSONAL_MODELS.length);
+      expect(await rowsOfPerson(ben)).toEqual(before);
+    },
+    PATIENCE_MS,
+  );
 });
 
 describe("a cursor of another tenant's list is answered like nonsense:", () => {
