@@ -51,7 +51,9 @@ export function openMailSender(app: AppContext, mailer: Mailer): MailSender {
       if (working.has(tenantId)) continue;
       waiting.delete(tenantId);
       const work = serve(tenantId)
-        .catch((error: unknown) => app.log.warn({ tenantId, ...describe(error) }, "mail could not be worked on"))
+        .catch((error: unknown) =>
+          app.log.warn({ tenantId, ...describe(error) }, "a tenant's mail could not be looked at"),
+        )
         .finally(() => {
           working.delete(tenantId);
           beginWork();
@@ -74,7 +76,10 @@ export function openMailSender(app: AppContext, mailer: Mailer): MailSender {
     });
     for (const mail of due) {
       if (isClosed) return;
-      await attempt(ctx, mail);
+      // What goes wrong with one mail keeps no other from going out; the next look finds it again.
+      await attempt(ctx, mail).catch((error: unknown) =>
+        app.log.warn({ tenantId, mailId: mail.id, ...describe(error) }, "mail could not be worked on"),
+      );
     }
     if (due.length === MAILS_IN_A_ROW) waiting.add(tenantId);
   }
