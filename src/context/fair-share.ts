@@ -26,11 +26,17 @@ export interface Guest {
   readonly leave: () => void;
 }
 
+/** How executions stand. */
+export interface ShareCounts extends QueueCounts {
+  /** Requests that have arrived, and have not left. */
+  readonly present: number;
+}
+
 /** Bounds what one tenant has under way, and lets tenants take turns. */
 export interface FairShare {
   /** Before the body is read. @throws RATE_LIMITED when this lane has too much under way already. */
   readonly arrive: (lane: string) => Guest;
-  readonly counts: () => QueueCounts;
+  readonly counts: () => ShareCounts;
   readonly close: () => void;
 }
 
@@ -113,7 +119,11 @@ export function openFairShare(options: FairShareOptions): FairShare {
 
   return {
     arrive,
-    counts: () => ({ ...queue.counts(), full: queue.counts().full + full }),
+    counts: () => ({
+      ...queue.counts(),
+      full: queue.counts().full + full,
+      present: [...present.values()].reduce((sum, count) => sum + count, 0),
+    }),
     close: queue.close,
   };
 }

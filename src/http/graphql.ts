@@ -5,6 +5,7 @@ import type { GraphQLSchema } from "graphql";
 import { z } from "zod";
 import type { Config } from "../config.ts";
 import type { AppContext } from "../context/app-context.ts";
+import type { Guest } from "../context/fair-share.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
 import { openApollo, reportOutside } from "../resolvers/server.ts";
@@ -80,10 +81,7 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
     const tenantId = tenantIdOf(exchange.ctx);
     if (tenantId !== undefined) void reply.header("X-Tenant-ID", tenantId);
     if (!exchange.refusal) await limits.request(exchange.ctx, reply);
-    const guest = app.fairShare.arrive(laneOf(exchange.ctx));
-    exchange.guest = guest;
-    // The end of the answer, or of the connection.
-    reply.raw.once("close", guest.leave);
+    exchange.guest = admit(app, exchange.ctx, request, reply);
     if (tenantId !== undefined) usage.count(exchange.ctx, usage.USAGE_METRICS.REQUESTS, 1);
   }
 
@@ -129,10 +127,28 @@ function refusalFrom(error: unknown, request: FastifyRequest): AppError {
   throw error;
 }
 
+/** Counts the request to its tenant until its end, however it ends. @throws RATE_LIMITED when too many are under way. */
+function admit(app: AppContext, ctx: TenantContext, { raw }: FastifyRequest, reply: FastifyReply): Guest {
+  const guest = app.fairShare.arrive(laneOf(ctx));
+  // The end of the answer, or of its connection. A request that is sent behind another on one connection has none of its own yet.
+  reply.raw.once("close", guest.leave);
+  raw.once("close", () => {
+    if (!raw.complete) guest.leave();
+  });
+  // Gone while the credential was looked up: these events have passed.
+  if (raw.socket.destroyed) guest.leave();
+  return guest;
+}
+
 /** Waits until it is the turn of this tenant. @throws UNAVAILABLE when that takes too long. */
 async function inTurn<Answer>(request: FastifyRequest, work: () => Promise<Answer>): Promise<Answer> {
   const { guest } = exchangeOf(request);
-  return guest ? guest.inTurn(work) : work();
+  if (!guest) return work();
+  try {
+    return await guest.inTurn(work);
+  } finally {
+    guest.leave();
+  }
 }
 
 /** @throws UNAVAILABLE when the answer is late. What runs is not stopped: its statements have an end of their own. */
