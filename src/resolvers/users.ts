@@ -149,13 +149,13 @@ export class UserResolver {
 
   @Query(() => User, {
     nullable: true,
-    description: "The person who asks; null for keys and for nobody. Needs no scope.",
+    description: "The person who asks; null for keys and for nobody.",
   })
   viewer(@Ctx() ctx: TenantContext) {
     return users.viewer(ctx);
   }
 
-  @Query(() => UserConnection, { description: "The people of the tenant, oldest first. Needs USERS_ADMIN." })
+  @Query(() => UserConnection, { description: "The people of the tenant, oldest first." })
   users(
     @Args(() => PageArguments) page: PageArguments,
     @Arg("role", () => users.USER_ROLES, { nullable: true, description: "Only people with this role." })
@@ -172,14 +172,13 @@ export class UserResolver {
     return users.list(ctx, page, { role, active, search });
   }
 
-  @Query(() => User, { nullable: true, description: "One person; null when there is none. Needs USERS_ADMIN." })
+  @Query(() => User, { nullable: true, description: "One person; null when there is none." })
   user(@Arg("id", () => EntityId, { description: "The person's id." }) id: string, @Ctx() ctx: TenantContext) {
     return users.find(ctx, id);
   }
 
   @Mutation(() => UserPayload, {
-    description:
-      "Add a person. CONFLICT when the tenant has the address; QUOTA_EXCEEDED beyond 10,000. Needs USERS_ADMIN.",
+    description: "Add a person. CONFLICT when the tenant has the address; QUOTA_EXCEEDED beyond 10,000.",
   })
   async createUser(
     @Arg("input", () => CreateUserInput, { description: "The person to add." }) input: CreateUserInput,
@@ -190,7 +189,7 @@ export class UserResolver {
 
   @Mutation(() => UserPayload, {
     description:
-      "Change a person. CONFLICT when the tenant has the address, or would lose its last active OWNER; FORBIDDEN for owners by others than owners, and for one's own role. Needs USERS_ADMIN.",
+      "Change a person. CONFLICT when the tenant has the address, or would lose its last active OWNER; FORBIDDEN for owners by others than owners, and for one's own role.",
   })
   async updateUser(
     @Arg("input", () => UpdateUserInput, { description: "The person and their changes." }) input: UpdateUserInput,
@@ -199,7 +198,7 @@ export class UserResolver {
     return { user: await users.update(ctx, input.id, input) };
   }
 
-  @Mutation(() => UserPayload, { description: "Change what you say about yourself. Needs a person who is signed in." })
+  @Mutation(() => UserPayload, { description: "Change what you say about yourself." })
   async updateProfile(
     @Arg("input", () => UpdateProfileInput, { description: "The changes." }) input: UpdateProfileInput,
     @Ctx() ctx: TenantContext,
@@ -209,7 +208,7 @@ export class UserResolver {
 
   @Mutation(() => Boolean, {
     description:
-      "Send an invitation once more; links of earlier ones stop working. Always true; CONFLICT when none is needed, RATE_LIMITED beyond five an hour. Needs USERS_ADMIN.",
+      "Send an invitation once more; links of earlier ones stop working. Always true; CONFLICT when none is needed, RATE_LIMITED beyond five an hour.",
   })
   async resendInvitation(
     @Arg("userId", () => EntityId, { description: "The person to invite." }) userId: string,

@@ -18,28 +18,48 @@ import { buildAtriumSchema } from "../../src/resolvers/index.ts";
 /** Mutations that the contract gives arguments of their own, with these. All others take one `input`, or a bare `id`. */
 const OWN_ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
   clearShortTermMemory: ["sessionId"],
+  completeSignIn: ["code"],
   deleteNotifications: ["ids"],
   deleteSession: ["id", "hard"],
   forget: ["ids"],
+  logout: ["allDevices"],
   markAllNotificationsRead: ["filter"],
+  refreshToken: ["refreshToken"],
+  requestPasswordReset: ["email"],
+  resendInvitation: ["userId"],
+  verifyEmail: ["token"],
 };
 /** Mutations that share a payload, or answer with something simple, as the contract says. */
 const OTHER_ANSWERS: Readonly<Record<string, string>> = {
   archiveSession: "SessionPayload",
+  changePassword: "AuthPayload",
   clearShortTermMemory: "Boolean",
+  completeSignIn: "AuthPayload",
+  confirmPasswordReset: "AuthPayload",
   createApiKey: "CreateApiKeyPayload",
+  createIdentityProvider: "IdentityProviderPayload",
   createMessage: "MessagePayload",
   createSession: "SessionPayload",
+  createUser: "UserPayload",
+  login: "AuthPayload",
+  logout: "Boolean",
   markAllNotificationsRead: "MarkNotificationsReadPayload",
   markNotificationRead: "NotificationPayload",
+  refreshToken: "AuthPayload",
+  requestPasswordReset: "Boolean",
+  resendInvitation: "Boolean",
   restoreSession: "SessionPayload",
   revokeApiKey: "ApiKeyPayload",
   rotateApiKey: "CreateApiKeyPayload",
   setShortTermMemory: "ShortTermMemoryPayload",
+  updateIdentityProvider: "IdentityProviderPayload",
   updateIntegration: "IntegrationPayload",
   updateMemory: "LongTermMemoryPayload",
+  updateProfile: "UserPayload",
   updateSession: "SessionPayload",
   updateTenant: "TenantPayload",
+  updateUser: "UserPayload",
+  verifyEmail: "UserPayload",
 };
 /** The one list whose items may be null: an id that finds nothing keeps its place. */
 const LISTS_WITH_GAPS = ["Query.nodes"];
