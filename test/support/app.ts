@@ -18,7 +18,7 @@ import type { TestTenant } from "./tenants.ts";
 const logLine = z.record(z.string(), z.unknown());
 
 export const PLATFORM_KEY = "test-platform-administrator-key-0123456789";
-const MASTER_KEY = "test-master-key-0123456789-0123456789";
+export const MASTER_KEY = "test-master-key-0123456789-0123456789";
 
 export interface TestApp {
   readonly app: App;
