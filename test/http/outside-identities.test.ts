@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { exportSPKI, generateKeyPair, importJWK, UnsecuredJWT } from "jose";
+import { exportJWK, exportSPKI, generateKeyPair, importJWK, UnsecuredJWT } from "jose";
 import { randomUUID } from "node:crypto";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
@@ -53,9 +53,9 @@ async function trusting(settings: Settings = {}): Promise<TestTenant> {
 }
 
 /** A person of a tenant whom the provider knows by this subject. */
-async function linked(tenant: TestTenant, sub: string = randomUUID()) {
+async function linked(tenant: TestTenant, sub: string = randomUUID(), issuer = provider.issuer) {
   const person = await personOf(app, tenant, { role: "user" });
-  await tenant.db.outsideIdentity.create({ data: { userId: person.id, issuer: provider.issuer, subject: sub } });
+  await tenant.db.outsideIdentity.create({ data: { userId: person.id, issuer, subject: sub } });
   return { ...person, sub };
 }
 
@@ -212,8 +212,7 @@ describe("a token is refused", () => {
     "with a key's name that leads elsewhere": () => provider.sign({ sub }, { kid: "../../etc/passwd" }),
     "that brings its own key": async () => {
       const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
-      const jwk = await crypto.subtle.exportKey("jwk", publicKey);
-      return provider.sign({ sub }, { jwk: { kty: "EC", crv: "P-256", x: jwk.x ?? "", y: jwk.y ?? "" } }, privateKey);
+      return provider.sign({ sub }, { jwk: await exportJWK(publicKey) }, privateKey);
     },
     "of another type": () => provider.sign({ sub }, { typ: "logout+jwt" }),
     "that is an ID token": () => provider.sign({ sub, at_hash: "a hash" }, { typ: "JWT" }),
@@ -238,10 +237,7 @@ describe("an issuer's keys", () => {
   /** A provider that this process has not asked yet. */
   async function fresh(): Promise<{ other: TestProvider; sub: string }> {
     const other = await startIdentityProvider(() => "http://app.invalid/unused");
-    const acme = await trusting({ issuer: other.issuer });
-    const person = await personOf(app, acme, { role: "user" });
-    const sub = randomUUID();
-    await acme.db.outsideIdentity.create({ data: { userId: person.id, issuer: other.issuer, subject: sub } });
+    const { sub } = await linked(await trusting({ issuer: other.issuer }), randomUUID(), other.issuer);
     return { other, sub };
   }
 
@@ -390,10 +386,8 @@ describe("somebody whom the tenant does not know", () => {
   });
 
   test("is another person in each of two tenants, though address and subject are the same", async () => {
-    const [acme, globex] = [
-      await trusting({ unknownPeople: "create" }),
-      await trusting({ unknownPeople: "create", defaultRole: "viewer" }),
-    ];
+    const acme = await trusting({ unknownPeople: "create" });
+    const globex = await trusting({ unknownPeople: "create", defaultRole: "viewer" });
     const token = await provider.sign(stranger(address()));
 
     const one = dataOf(await ask(token, { "X-Tenant-ID": acme.id })).viewer;

@@ -17,12 +17,18 @@ export interface Browser {
   readonly cookies: Map<string, string>;
 }
 
-export function openBrowser(cookies = new Map<string, string>()): Browser {
+export function openBrowser(
+  cookies = new Map<string, string>(),
+  headers: Readonly<Record<string, string>> = {},
+): Browser {
   async function follow(address: string | URL, isEnd: (url: URL) => boolean = () => false): Promise<Page> {
     let url = new URL(address);
     for (let count = 0; count < REDIRECTS_MAX; count += 1) {
       if (isEnd(url)) return { url, status: 0, headers: new Headers(), text: "" };
-      const answer = await fetch(url, { redirect: "manual", headers: { Accept: "text/html", Cookie: cookieHeader() } });
+      const answer = await fetch(url, {
+        redirect: "manual",
+        headers: { ...headers, Accept: "text/html", Cookie: cookieHeader() },
+      });
       for (const cookie of answer.headers.getSetCookie()) keep(cookie);
       const location = answer.headers.get("location");
       if (location === null) return { url, status: answer.status, headers: answer.headers, text: await answer.text() };

@@ -21,7 +21,7 @@ export interface Account {
   readonly email?: string;
   readonly email_verified?: boolean;
   readonly name?: string;
-  /** Further claims, in access tokens and in ID tokens. */
+  /** Further claims in access tokens; organisation and position in ID tokens as well. */
   readonly more?: Readonly<Record<string, unknown>>;
 }
 
@@ -168,7 +168,7 @@ function newProvider(
     jwks: keys.jwks,
     ttl: { AccessToken: 300, AuthorizationCode: 60, Grant: 600, IdToken: 300, Interaction: 600, Session: 600 },
     cookies: { keys: ["a key of this test"] },
-    claims: { openid: ["sub", "more"], email: ["email", "email_verified"], profile: ["name"] },
+    claims: { openid: ["sub", "organisation", "position"], email: ["email", "email_verified"], profile: ["name"] },
     scopes: ["openid", "email", "profile", "api"],
     pkce: { required: () => true },
     findAccount: (_ctx, sub) => {
@@ -226,22 +226,30 @@ async function newKeys(): Promise<Keys> {
 
 /** Its import warns of a runtime that it is not made for any more, and works. */
 async function loadQuietly() {
-  const { warn, info } = globalThis.console;
-  Object.assign(globalThis.console, { warn: () => undefined, info: () => undefined });
+  const loud = silence();
   try {
     return await import("oidc-provider");
   } finally {
-    Object.assign(globalThis.console, { warn, info });
+    loud();
   }
 }
 
 /** It warns of everything that is only fit for tests. */
 function quietly<Result>(work: () => Result): Result {
-  const { warn, info } = globalThis.console;
-  Object.assign(globalThis.console, { warn: () => undefined, info: () => undefined });
+  const loud = silence();
   try {
     return work();
   } finally {
-    Object.assign(globalThis.console, { warn, info });
+    loud();
   }
+}
+
+/** @returns what lets the console speak again. */
+function silence(): () => void {
+  const { console } = globalThis;
+  const kept = ["info", "warn"].map((name): [string, unknown] => [name, Reflect.get(console, name)]);
+  for (const [name] of kept) Reflect.set(console, name, () => undefined);
+  return () => {
+    for (const [name, method] of kept) Reflect.set(console, name, method);
+  };
 }
