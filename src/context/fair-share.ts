@@ -2,7 +2,7 @@ import { openFairQueue, tooMany } from "./fair-queue.ts";
 import type { QueueCounts } from "./fair-queue.ts";
 
 /** How much of the time since it was last asked the process had something to do, from 0 to 1. */
-export type BusyMeter = () => number;
+type BusyMeter = () => number;
 
 export interface FairShareOptions {
   /** How many requests may be executed at once while the process has time to spare. */
@@ -27,7 +27,7 @@ export interface Guest {
 }
 
 /** How executions stand. */
-export interface ShareCounts extends QueueCounts {
+interface ShareCounts extends QueueCounts {
   /** Requests that have arrived, and have not left. */
   readonly present: number;
 }
