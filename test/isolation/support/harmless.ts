@@ -14,14 +14,14 @@ import { randomUUID } from "node:crypto";
 type IdOf = (path: string) => string;
 
 /**
- * A field with the arguments that it cannot do without, well-formed and harmless, and pages of one: what remains to be seen is whether the
+ * A field with the arguments that it cannot do without, well-formed and harmless, and small pages: what remains to be seen is whether the
  * caller may. Texts are new each time.
  */
 export function callOf(field: GraphQLField<unknown, unknown>, idOf: IdOf): string {
   const required = field.args
     .filter(isRequiredArgument)
     .map(({ name, type }) => `${name}: ${literalOf(type, name, idOf)}`);
-  const page = field.args.some(({ name }) => name === "first") ? ["first: 1"] : [];
+  const page = field.args.some(({ name }) => name === "first") ? ["first: 4"] : [];
   const given = [...required, ...page];
   return given.length === 0 ? field.name : `${field.name}(${given.join(", ")})`;
 }
