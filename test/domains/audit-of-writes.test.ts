@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { newToken } from "../../src/context/crypto.ts";
 import { buildAtriumSchema } from "../../src/resolvers/index.ts";
 import type { TokenPurpose } from "../../src/services/one-time-tokens.ts";
 import * as passwords from "../../src/services/passwords.ts";
@@ -22,6 +23,8 @@ interface Write {
   readonly isPlatforms?: true;
   /** Done by a person, for whom a key cannot stand in. */
   readonly isPersons?: true;
+  /** That person is an owner. */
+  readonly isOwners?: true;
   /** Open to everybody: whoever it lets in is the one who acts from there on, and who is not let in acts as nobody in particular. */
   readonly isDoor?: true;
 }
@@ -49,6 +52,15 @@ const mailedToken = async (tenant: TestTenant, purpose: TokenPurpose) => {
   const { id } = await addPerson(tenant, { email: `${anId()}@example.com`, emailVerified: false });
   return { id: await addMailedToken(tenant, purpose, id) };
 };
+const outsideCode = async (tenant: TestTenant) => {
+  const { id } = await addPerson(tenant, { email: `${anId()}@example.com` });
+  const { text, hash } = newToken("atr_o", tenant.id);
+  const expiresAt = new Date(Date.now() + 60_000);
+  await tenant.db.oneTimeToken.create({ data: { purpose: "outside_code", tokenHash: hash, userId: id, expiresAt } });
+  return { id: text };
+};
+const identityProvider = ({ db }: TestTenant) =>
+  db.identityProvider.create({ data: { name: "p", issuer: "https://id.example", clientId: anId(), audience: "a" } });
 const apiKey = ({ db }: TestTenant) => db.apiKey.create({ data: { keyHash: anId(), scopes: ["sessions_read"] } });
 
 /**
@@ -64,6 +76,33 @@ const WRITES: Readonly<Record<string, Write>> = {
     isDoor: true,
     prepare: withPassword,
     ask: (email) => `(input: { email: "${email}", password: "${PASSWORD}" }) { expiresIn }`,
+  },
+  completeSignIn: {
+    action: "account.sign_in",
+    isDoor: true,
+    prepare: outsideCode,
+    ask: (code) => `(code: "${code}") { expiresIn }`,
+  },
+  createIdentityProvider: {
+    action: "identity_provider.create",
+    isPersons: true,
+    isOwners: true,
+    ask: () =>
+      `(input: { name: "${CANARY}", issuer: "https://id.example", clientId: "c", clientSecret: "${CANARY}" }) { identityProvider { id } }`,
+  },
+  updateIdentityProvider: {
+    action: "identity_provider.update",
+    isPersons: true,
+    isOwners: true,
+    prepare: identityProvider,
+    ask: (id) => `(input: { id: "${id}", name: "${CANARY}", clientSecret: "${CANARY}" }) { identityProvider { id } }`,
+  },
+  deleteIdentityProvider: {
+    action: "identity_provider.delete",
+    isPersons: true,
+    isOwners: true,
+    prepare: identityProvider,
+    ask: (id) => `(id: "${id}") { deletedId }`,
   },
   verifyEmail: {
     action: "account.email_verified",
@@ -189,26 +228,30 @@ test("every mutation of the schema has its case here", () => {
 });
 
 describe("the audit trail has who did it and what, and none of the contents, after", () => {
-  test.each(Object.entries(WRITES))("%s", async (mutation, { action, ask, prepare, isPlatforms, isPersons, isDoor }) => {
-    const acme = await app.newTenant();
-    const send = isPersons ? (await personOf(app, acme, { role: "user" })).send : acme.send;
-    const { id } = (await prepare?.(acme)) ?? { id: "" };
-    const answer = await (isPlatforms ? app.platform : send)<{ done: { tenant?: { id: string } } }>(
-      `mutation { done: ${mutation}${ask(id)} }`,
-    );
+  test.each(Object.entries(WRITES))(
+    "%s",
+    async (mutation, { action, ask, prepare, isPlatforms, isPersons, isOwners, isDoor }) => {
+      const acme = await app.newTenant();
+      const role = isOwners ? "owner" : "user";
+      const send = isPersons ? (await personOf(app, acme, { role })).send : acme.send;
+      const { id } = (await prepare?.(acme)) ?? { id: "" };
+      const answer = await (isPlatforms ? app.platform : send)<{ done: { tenant?: { id: string } } }>(
+        `mutation { done: ${mutation}${ask(id)} }`,
+      );
 
-    // A tenant's trail is its own: that of a tenant just made is in that tenant.
-    const tenantId = dataOf(answer).done.tenant?.id ?? acme.id;
-    const events = await app.app.context.clients.of(tenantId).db.auditEvent.findMany();
-    const found = events.filter((event) => event.action === action);
-    expect(found).toHaveLength(1);
-    const person = isDoor ? /^user:[0-9a-f-]{36}$|^system:sign-in$/ : /^user:[0-9a-f-]{36}$/;
-    const actor = isPersons || isDoor ? person : /^api_key:[0-9a-f-]{36}$/;
-    expect(found[0]?.actor).toMatch(isPlatforms ? /^platform/ : actor);
-    expect(found[0]?.ip).toMatch(/127\.0\.0\.1$/);
-    expect(found[0]?.requestId).toMatch(/^[\w-]{8,64}$/);
-    expect(JSON.stringify(events)).not.toContain(CANARY);
-  });
+      // A tenant's trail is its own: that of a tenant just made is in that tenant.
+      const tenantId = dataOf(answer).done.tenant?.id ?? acme.id;
+      const events = await app.app.context.clients.of(tenantId).db.auditEvent.findMany();
+      const found = events.filter((event) => event.action === action);
+      expect(found).toHaveLength(1);
+      const person = isDoor ? /^user:[0-9a-f-]{36}$|^system:sign-in$/ : /^user:[0-9a-f-]{36}$/;
+      const actor = isPersons || isDoor ? person : /^api_key:[0-9a-f-]{36}$/;
+      expect(found[0]?.actor).toMatch(isPlatforms ? /^platform/ : actor);
+      expect(found[0]?.ip).toMatch(/127\.0\.0\.1$/);
+      expect(found[0]?.requestId).toMatch(/^[\w-]{8,64}$/);
+      expect(JSON.stringify(events)).not.toContain(CANARY);
+    },
+  );
 });
 
 describe("the audit trail has the refusal, and nothing of what did not happen:", () => {
