@@ -11,6 +11,15 @@ const OPERATIONS = {
   signOut: "mutation ($all: Boolean!) { done: logout(allDevices: $all) }",
 };
 
+/** How fields are called in front of what is wrong with them. */
+const NAMES = {
+  email: "The address",
+  password: "The password",
+  newPassword: "The password",
+  token: "The link",
+  code: "The code",
+};
+
 const page = location.pathname.split("/").at(-1);
 const secrets = new URLSearchParams(location.hash.slice(1));
 const tenant = new URLSearchParams(location.search).get("tenant") ?? "";
@@ -105,8 +114,11 @@ async function ask(query, variables, { tenant: named, accessToken: token } = {})
   const response = await fetch("/graphql", { method: "POST", headers, body: JSON.stringify({ query, variables }) });
   const { data, errors } = await response.json();
   if (!errors) return data.done;
-  const fields = errors[0].extensions.fields?.map(({ message }) => message).join("; ");
-  throw new Error(fields ?? errors[0].message);
+  const [{ message, extensions }] = errors;
+  const problems = extensions.fields?.map(
+    (field) => `${NAMES[field.path.split(".").at(-1)] ?? field.path} ${field.message}.`,
+  );
+  throw new Error(problems?.join(" ") ?? message);
 }
 
 async function busy(section, work) {
