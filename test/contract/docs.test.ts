@@ -163,6 +163,16 @@ describe("the documents", () => {
     }
   });
 
+  test("every metric is explained, and none that is not there", async () => {
+    const app = await startApp({ METRICS_TENANTS: "on" });
+    const text = await (await fetch(`${app.app.url}/metrics`)).text();
+    await app.close();
+    const given = [...text.matchAll(/^# HELP (atrium_\w+) /gm)].map(([, name]) => name);
+    const explained = firstColumn("docs/operations.md", "Observing").filter((name) => name.startsWith("atrium_"));
+
+    expect(explained).toEqual(given.sort());
+  });
+
   test("the first screen of the README has the two commands, and all of it fits on two", () => {
     const lines = read("README.md").split("\n");
     const first = lines.slice(0, 40).join("\n");

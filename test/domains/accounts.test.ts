@@ -273,7 +273,7 @@ describe("changePassword", () => {
 
   test("needs the current one, and refuses weak ones and the same", async () => {
     const { acme } = await aTenant();
-    await addPerson(acme);
+    const { id } = await addPerson(acme);
     const { accessToken } = await signIn(app.url, acme.id);
     const change = async (old: string, fresh: string) =>
       (await withToken(app.url, accessToken)(CHANGE, { old, new: fresh })).errors?.[0]?.extensions["fields"];
@@ -282,6 +282,8 @@ describe("changePassword", () => {
     expect(await change(PASSWORD, PASSWORD)).toMatchObject([{ path: "input.newPassword" }]);
     expect(await change(PASSWORD, "password1234")).toMatchObject([{ path: "input.newPassword" }]);
     expect((await withToken(app.url, accessToken)(WHO)).status).toBe(200);
+    const refused = (await eventsOf(acme)).filter(({ action }) => action === "account.password_change_refused");
+    expect(refused).toMatchObject([{ actor: `user:${id}`, target: id }]);
   });
 
   test("a password that is changed while somebody signs in with the old one lets nobody in", async () => {
