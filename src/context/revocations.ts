@@ -1,7 +1,7 @@
 import pg from "pg";
 import type { Logger } from "./log.ts";
 
-const CHANNEL = "atrium_revoked"; // triggers on tenants and api_keys notify it, whoever changes them
+const CHANNEL = "atrium_revoked"; // triggers notify it of whatever ends or changes somebody's access, whoever writes it
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const RECONNECT_MS = 500;
 const HEARTBEAT_MS = 500; // with the time for an answer, a cut line is known within a second or two
