@@ -2,10 +2,11 @@ import { hash as argon2Hash, parseOptions, verify as argon2Verify } from "@node-
 import { ZxcvbnFactory } from "@zxcvbn-ts/core";
 import { adjacencyGraphs, dictionary as commonWords } from "@zxcvbn-ts/language-common";
 import { dictionary as englishWords } from "@zxcvbn-ts/language-en";
-import { AppError } from "../errors.ts";
+import { openFairQueue } from "../context/fair-queue.ts";
+import type { FairQueue } from "../context/fair-queue.ts";
 import type { Problems } from "./checks.ts";
 
-export const PASSWORD_LENGTH_MIN = 12;
+const PASSWORD_LENGTH_MIN = 12;
 const PASSWORD_LENGTH_MAX = 1_024;
 const PASSWORD_BYTES_MAX = 4 * PASSWORD_LENGTH_MAX;
 
@@ -17,8 +18,10 @@ const NOBODYS_HASH = `$argon2id$v=19$m=${m},t=${t},p=${p}$${"A".repeat(22)}$${"A
 
 // Each works for some 20 ms on a thread of its own, in 19 MiB: libuv has four threads, and files and names need some of them.
 const AT_ONCE = 2;
-const WAITING_MAX = 100; // about a second of waiting; whoever comes then waits no longer for an answer that says so
-const BUSY_RETRY_SECONDS = 2;
+const WAITING_MAX = 100; // of one lane, about a second of waiting; whoever comes then waits no longer for an answer that says so
+const PATIENCE_MS = 20_000;
+
+const OWN_LANE = "installation"; // of what no tenant asks for, and of who names a tenant that is not there
 
 // Fewer guesses than this, and a list of common passwords with the usual changes finds it: zxcvbn's "safely unguessable" begins here.
 const GUESSES_MIN = 1e8;
@@ -40,22 +43,24 @@ const LOOK_ALIKES: Readonly<Record<string, string>> = {
 /**
  * The argon2id hash of a password, with its parameters and salt in it.
  *
- * @throws RATE_LIMITED when too many passwords wait for their turn.
+ * @param lane whose share of the work it is: a tenant's id. Lanes take turns, so that one that floods delays another by one password.
+ * @throws RATE_LIMITED when too many passwords of this lane wait for their turn; UNAVAILABLE when it does not come.
  */
-export async function hash(text: string): Promise<string> {
-  return inTurn(() => argon2Hash(canonical(text), PARAMETERS));
+export async function hash(text: string, lane = OWN_LANE): Promise<string> {
+  return inTurn(lane, () => argon2Hash(canonical(text), PARAMETERS));
 }
 
 /**
  * Whether a text is the password that has this hash. Takes as long for a hash that is missing or of another kind (the predecessor's bcrypt),
  * which no password has.
  *
- * @throws RATE_LIMITED when too many passwords wait for their turn.
+ * @param lane as for `hash`.
+ * @throws as `hash`.
  */
-export async function verify(stored: string | null, text: string): Promise<boolean> {
+export async function verify(stored: string | null, text: string, lane = OWN_LANE): Promise<boolean> {
   const isPossible = parametersOf(stored) !== undefined && isShortEnough(text);
   const hashed = isPossible && stored !== null ? stored : NOBODYS_HASH;
-  const isRight = await inTurn(() => argon2Verify(hashed, isPossible ? canonical(text) : ""));
+  const isRight = await inTurn(lane, () => argon2Verify(hashed, isPossible ? canonical(text) : ""));
   return isRight && isPossible;
 }
 
@@ -143,25 +148,22 @@ function openEstimator(): Estimator {
   return { check: (text, known) => zxcvbn.check(text, [...known]).guesses };
 }
 
-let running = 0;
-const waiting: (() => void)[] = [];
+// Made when first needed, like the estimator.
+let turns: FairQueue | undefined;
 
 /** Few at a time, and a bounded number that wait: whoever asks for thousands of hashes cannot take the memory or the processor for it. */
-async function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-  if (running >= AT_ONCE) {
-    if (waiting.length >= WAITING_MAX) {
-      throw new AppError("RATE_LIMITED", "Too many people sign in at this moment, please try again", {
-        retryAfterSeconds: BUSY_RETRY_SECONDS,
-      });
-    }
-    await new Promise<void>((resolve) => waiting.push(resolve));
-  } else running += 1;
+async function inTurn<Result>(lane: string, work: () => Promise<Result>): Promise<Result> {
+  turns ??= openFairQueue({
+    turns: () => AT_ONCE,
+    isCrowded: () => false,
+    waitingInLane: WAITING_MAX,
+    patienceMs: PATIENCE_MS,
+  });
+  const place = turns.enter(lane);
   try {
+    if (place.turn) await place.turn;
     return await work();
   } finally {
-    // Whoever waits longest takes this place over, so that nobody who comes later gets in between.
-    const next = waiting.shift();
-    if (next) next();
-    else running -= 1;
+    place.leave();
   }
 }
