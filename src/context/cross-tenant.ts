@@ -15,7 +15,7 @@ import type {
 } from "./tenant-records.ts";
 
 export type { Author, NewTenant, TenantChanges } from "./tenant-administration.ts";
-export type { KeyRecord, PersonRecord, ProviderRecord, TenantRecord, TokenKeyRecord } from "./tenant-records.ts";
+export type { KeyRecord, PersonRecord, TenantRecord, TokenKeyRecord } from "./tenant-records.ts";
 
 // Everything in this file may see more than one tenant. Row-level security binds the gateway's role here as everywhere: what crosses a
 // tenant's border are a few functions in the database (schema `atrium`), each of which answers one question.

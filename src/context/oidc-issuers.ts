@@ -23,7 +23,7 @@ const KEY_TYPES = ["RSA", "EC", "OKP"];
 const jwks = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(KEYS_MAX) });
 
 /** What of a provider's metadata is used: OpenID Connect Discovery §3. */
-export type IssuerMetadata = z.infer<ReturnType<typeof metadataOf>>;
+type IssuerMetadata = z.infer<ReturnType<typeof metadataOf>>;
 
 function metadataOf(isInsecureAllowed: boolean) {
   const address = z.url().refine((text) => isAllowedScheme(text, isInsecureAllowed), "is no https address");

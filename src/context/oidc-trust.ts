@@ -23,7 +23,7 @@ const USUAL_CLAIMS = {
 };
 
 /** Names of claims; a role is looked for only where somebody said in which. */
-export type ClaimNames = typeof USUAL_CLAIMS & { readonly role?: string | undefined };
+type ClaimNames = typeof USUAL_CLAIMS & { readonly role?: string | undefined };
 
 /** An outside provider of identities as the gateway trusts it, whether the operator named it or a tenant did. */
 export interface TrustedProvider {

@@ -26,7 +26,7 @@ export class OutgoingRefusal extends Error {
 }
 
 /** What of `fetch`'s options is known here. */
-export interface OutgoingRequest {
+interface OutgoingRequest {
   readonly method?: string | undefined;
   readonly headers?: Headers | Readonly<Record<string, string>> | undefined;
   readonly body?: string | URLSearchParams | Uint8Array | ArrayBuffer | ReadableStream | null | undefined;

@@ -4,7 +4,7 @@ import { RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
 import type { RateLimiterRes } from "rate-limiter-flexible";
 
 /** Points to add to one count. Negative ones give back. */
-export interface Addition {
+interface Addition {
   /** A hash: a count tells nobody whose it is. */
   readonly key: string;
   readonly points: number;

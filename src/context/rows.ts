@@ -13,12 +13,8 @@ export type {
   Notification as NotificationRow,
   OneTimeToken as OneTimeTokenRow,
   OpenAccess as OpenAccessRow,
-  OutsideIdentity as OutsideIdentityRow,
-  RefreshToken as RefreshTokenRow,
   Session as SessionRow,
-  SignIn as SignInRow,
   Task as TaskRow,
-  UsageCount as UsageCountRow,
   User as UserRow,
 } from "./generated/client/client.ts";
 export type { Prisma } from "./generated/client/client.ts";

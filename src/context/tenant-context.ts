@@ -31,7 +31,7 @@ export interface RequestFacts {
  * The way in for somebody who has no credential yet: signing in is how one gets it. What comes out is a context of that tenant in which
  * nobody acts, without scopes; whoever proves to be a person goes on with `asPerson`.
  */
-export interface Door {
+interface Door {
   /** The id of the tenant that the request names, whether or not there is one: under it, attempts at signing in are counted. */
   readonly name: string | undefined;
   /**

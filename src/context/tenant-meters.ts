@@ -9,7 +9,7 @@ import type { Counts, CountsQuery, OpenRequests, PeriodValue, UsedInHour } from 
 import type { Connections } from "./tenant-pool.ts";
 
 export { PERIODS } from "./tenant-counts.ts";
-export type { Period, PeriodValue } from "./tenant-counts.ts";
+export type { Period } from "./tenant-counts.ts";
 
 /** How long a count waits before it is written: what a process that is killed loses at most, with what its last write had not finished. */
 const FLUSH_EVERY_MS = 5_000;
@@ -38,7 +38,7 @@ export interface TenantMeter {
 }
 
 /** What the meters of all tenants tell the operator. */
-export interface MeterState {
+interface MeterState {
   /** Counts that wait to be written: by tenant, metric and hour, and by client. */
   readonly waiting: number;
   /** Writes that failed, since the start. What they held is written later. */

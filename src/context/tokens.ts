@@ -41,7 +41,7 @@ interface Signer {
 }
 
 /** Whom an access token speaks for, before anybody has looked whether they still may. */
-export interface TokenSubject {
+interface TokenSubject {
   readonly tenantId: string;
   readonly userId: string;
   readonly signInId: string;

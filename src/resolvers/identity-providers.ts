@@ -65,7 +65,7 @@ class IdentityProviderRole {
   description: "An OpenID provider that the tenant trusts to say who its people are. Its secret is never shown.",
   simpleResolvers: true,
 })
-export class IdentityProvider {
+class IdentityProvider {
   @Field(() => EntityId, { description: "The provider's id." })
   id!: string;
 

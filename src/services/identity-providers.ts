@@ -30,7 +30,7 @@ const DOMAINS_MAX = 50;
 const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
 
 /** Names of claims that differ from what providers usually call them. */
-export interface ClaimNamesInput {
+interface ClaimNamesInput {
   readonly user?: string | null | undefined;
   readonly email?: string | null | undefined;
   readonly emailVerified?: string | null | undefined;

@@ -3,7 +3,7 @@ import type { OneTimeTokenRow, Prisma } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 
 /** What a token that works once is for, how it is marked, and how long it works. */
-export const TOKEN_PURPOSES = {
+const TOKEN_PURPOSES = {
   /** Proves an address and sets a first password. A week, because people are on holiday. */
   invitation: { mark: "atr_m", minutes: 7 * 24 * 60 },
   /** Proves an address. */
