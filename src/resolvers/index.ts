@@ -75,7 +75,8 @@ function printNeeds(schema: GraphQLSchema): void {
       const coordinate = `${type.name}.${field.name}`;
       const need = OPERATIONS[coordinate] ?? FIELDS[coordinate];
       if (need) field.description = withNeed(field.description ?? "", need);
-      else if (roots.includes(type)) throw new Error(`${coordinate} is missing in OPERATIONS of context/permissions.ts`);
+      else if (roots.includes(type))
+        throw new Error(`${coordinate} is missing in OPERATIONS of context/permissions.ts`);
     }
   }
 }
