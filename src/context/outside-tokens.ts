@@ -84,8 +84,8 @@ export function openOutsideTokens(parts: OutsideTokenParts): OutsideTokens {
 
   /**
    * The tenant that is meant where no header chooses: the only one that the operator's issuer speaks for; or else of the tenants that trust
-   * the issuer by themselves the one that knows the person, or would. Otherwise one tenant could make another's tokens ambiguous by naming
-   * its provider.
+   * the issuer by themselves the one that knows the person already. Any tenant may name any issuer and audience, which are no secrets: it
+   * must neither make another's tokens ambiguous by that, nor get hold of people whom the other does not know, or no longer lets in.
    */
   async function byItself(vouchers: readonly Voucher[], claims: JWTPayload): Promise<Choice> {
     const installations = vouchers.filter(({ provider }) => provider.isInstallations);
@@ -94,17 +94,16 @@ export function openOutsideTokens(parts: OutsideTokenParts): OutsideTokens {
       voucher.tenants === "*" ? [] : voucher.tenants.map((tenantId): Choice => ({ voucher, tenantId })),
     );
     const isOpen = installations.some(({ tenants }) => tenants === "*");
-    const only = isOpen ? undefined : onlyOne(named);
+    const only = isOperators && !isOpen ? onlyOne(named) : undefined;
     if (only) return only;
-    if (isOperators || named.length > TENANTS_ASKED_MAX) throw ambiguous();
+    if (isOperators || new Set(named.map(({ tenantId }) => tenantId)).size > TENANTS_ASKED_MAX) throw ambiguous();
     const found = await Promise.all(named.map((choice) => known(choice.voucher, claims, choice.tenantId)));
     const knowing = named.filter((_, index) => found[index] !== null);
     const active = named.filter((_, index) => found[index]?.active);
-    const willing = named.filter(({ voucher }) => voucher.provider.unknownPeople !== UNKNOWN_PEOPLE.REFUSE);
-    const asked = knowing.length === 0 ? willing : knowing;
-    if (asked.length === 0) throw unknownHere();
-    const meant = onlyOne(active) ?? onlyOne(asked);
+    const meant = onlyOne(active) ?? onlyOne(knowing);
     if (meant) return meant;
+    const isWelcome = named.some(({ voucher }) => voucher.provider.unknownPeople !== UNKNOWN_PEOPLE.REFUSE);
+    if (knowing.length === 0 && !isWelcome) throw unknownHere();
     throw ambiguous();
   }
 
@@ -170,12 +169,17 @@ function decode(text: string) {
   }
 }
 
+/** The choice, where all are the same tenant's: it may have named an issuer for each of several clients. */
 function onlyOne(choices: readonly Choice[]): Choice | undefined {
-  return choices.length === 1 ? choices[0] : undefined;
+  const [first] = choices;
+  return choices.every(({ tenantId }) => tenantId === first?.tenantId) ? first : undefined;
 }
 
 function ambiguous(): AppError {
-  return new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header: the token speaks for several");
+  return new AppError(
+    "TENANT_REQUIRED",
+    "Name a tenant with the X-Tenant-ID header: the token does not tell which is meant",
+  );
 }
 
 function notTrusted(): AppError {
