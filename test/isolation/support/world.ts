@@ -72,7 +72,7 @@ function insertTenant({ tenantId, canary }: Owner): string {
 function insert(model: string, owner: Owner): string {
   const { table, columns, hasId, scalars } = describe(model);
   // Times that the database would make differ after each reset.
-  const times = scalars.filter((field) => ["createdAt", "updatedAt", "uploadedAt"].includes(field));
+  const times = scalars.filter((field) => ["createdAt", "updatedAt", "uploadedAt", "lastUsedAt"].includes(field));
   const row: Readonly<Record<string, unknown>> = {
     ...materialOf(model).row(owner, "seed"),
     ...Object.fromEntries(times.map((field) => [field, SEEDED_AT])),
