@@ -36,13 +36,15 @@ export async function login(
   const attempt = await attempts.count(ctx, door, account);
   const user = door && (await door.db.user.findUnique({ where: { email } }));
   const passwordHash = user?.passwordHash ?? null;
-  const isRight = await passwords.verify(passwordHash, input.password);
+  const isRight = await passwords.verify(passwordHash, input.password, door?.tenant.id);
   if (!door || !user?.active || passwordHash === null || !isRight) {
     if (door) audit.refused(door, { action: "account.sign_in_refused", ...(user && { target: user.id }) });
     throw new AppError("UNAUTHENTICATED", "Invalid e-mail address or password");
   }
   await attempt.succeeded();
-  const renewedHash = passwords.isOutdated(passwordHash) ? await passwords.hash(input.password) : undefined;
+  const renewedHash = passwords.isOutdated(passwordHash)
+    ? await passwords.hash(input.password, door.tenant.id)
+    : undefined;
   return signIn(door, user, "password", async (tx) => {
     const credentials = await signIns.begin(tx, user, "password", { passwordHash });
     if (renewedHash !== undefined)
@@ -138,7 +140,7 @@ export async function changePassword(
   // Whoever has stolen an access token guesses no better than at the door.
   const attempt = await attempts.count(ctx, ctx, { tenantId: ctx.tenant.id, email: user.email });
   const { passwordHash } = user;
-  if (!(await passwords.verify(passwordHash, input.currentPassword)) || passwordHash === null) {
+  if (!(await passwords.verify(passwordHash, input.currentPassword, ctx.tenant.id)) || passwordHash === null) {
     audit.refused(ctx, { action: "account.password_change_refused", target: userId });
     throw badInput({ path: "input.currentPassword", message: "is not the current password" });
   }
@@ -146,7 +148,7 @@ export async function changePassword(
   const problems = checkNew(ctx, user, input.newPassword);
   if (input.newPassword === input.currentPassword) problems.add("input.newPassword", "is the current password");
   problems.throwIfAny();
-  const newHash = await passwords.hash(input.newPassword);
+  const newHash = await passwords.hash(input.newPassword, ctx.tenant.id);
   return signIn(ctx, user, "password", async (tx) => {
     const unchanged = { id: userId, active: true, passwordHash };
     const { count } = await tx.db.user.updateMany({ where: unchanged, data: { passwordHash: newHash } });

@@ -61,7 +61,7 @@ export async function confirmPasswordReset(
   if (isInvitation && user.passwordHash !== null && user.emailVerified) throw invalid();
   checkNew(door, user, input.newPassword).throwIfAny();
   await attempt.succeeded();
-  const passwordHash = await passwords.hash(input.newPassword);
+  const passwordHash = await passwords.hash(input.newPassword, door.tenant.id);
   const method = isInvitation ? "invitation" : "reset";
   return signIn(door, user, method, async (tx) => {
     const person = signIns.asPerson(tx, user);
