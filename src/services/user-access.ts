@@ -1,10 +1,14 @@
 import type { UserRow } from "../context/rows.ts";
+import type { Allowance } from "../context/rate-limits.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
+import { AppError } from "../errors.ts";
 import * as mail from "./mail/mail.ts";
 import * as oneTimeTokens from "./one-time-tokens.ts";
 import * as signIns from "./sign-ins.ts";
 
 const MAILED_TOKENS = ["invitation", "verification", "reset"] as const;
+/** Changes that send mail to one address, whoever's it is or was: nobody's mailbox is flooded by moving people there and away. */
+const MOVES: Allowance = { name: "address_changes", points: 5, seconds: 3_600 };
 
 /**
  * What follows from another address: tokens in the old mailbox become useless, and somebody there is told. Whoever had not accepted an
@@ -29,4 +33,20 @@ export async function endAccess(tx: TenantContext, userId: string): Promise<void
   await signIns.end(tx, { userId }, "deactivated");
   await oneTimeTokens.drop(tx, MAILED_TOKENS, userId);
   await mail.withdraw(tx, ["invitation", "verification"], userId);
+}
+
+/**
+ * Counts that a person is to be moved to another address. Belongs before the transaction: whoever holds a connection must not wait for another.
+ *
+ * @throws RATE_LIMITED when the old or the new address took part in more than MOVES.
+ */
+export async function countMove(ctx: TenantContext, userId: string, email: string): Promise<void> {
+  const user = await ctx.db.user.findUnique({ where: { id: userId }, select: { email: true } });
+  if (!user || user.email === email) return;
+  for (const address of [email, user.email]) {
+    const { isWithin, resetSeconds } = await ctx.accounts.limits.take(MOVES, `${ctx.tenant.id} ${address}`, 1);
+    if (isWithin) continue;
+    const message = `An address takes part in at most ${MOVES.points} changes an hour`;
+    throw new AppError("RATE_LIMITED", message, { retryAfterSeconds: resetSeconds });
+  }
 }

@@ -11,7 +11,7 @@ import { pageOf } from "./paging.ts";
 import type { Page, PageArgs } from "./paging.ts";
 import * as passwords from "./passwords.ts";
 import { wordOf, wordsFilter } from "./stored-words.ts";
-import { endAccess, moveToAddress } from "./user-access.ts";
+import { countMove, endAccess, moveToAddress } from "./user-access.ts";
 import { lockOwners, requireOwnerLeft, requireRightOver } from "./user-rights.ts";
 import { write } from "./writes.ts";
 
@@ -125,7 +125,7 @@ export async function create(ctx: TenantContext, input: NewUser): Promise<Person
   problems.throwIfAny();
   requireRightOver(ctx, input.role);
   // Before the transaction: it takes long on purpose, and a connection should not wait for it.
-  const passwordHash = input.password == null ? null : await passwords.hash(input.password);
+  const passwordHash = input.password == null ? null : await passwords.hash(input.password, ctx.tenant.id);
   return write(ctx, async (tx) => {
     if (input.role === USER_ROLES.OWNER) await lockOwners(tx);
     if ((await tx.db.user.count()) >= PEOPLE_MAX)
@@ -147,6 +147,7 @@ export async function create(ctx: TenantContext, input: NewUser): Promise<Person
  * tokens in their mailbox useless. Another address has to be proven again: a mail goes there, and a notice to the old one.
  *
  * @throws NOT_FOUND; BAD_USER_INPUT as for `create`; CONFLICT when the tenant has the address, or would lose its last active owner.
+ * @throws RATE_LIMITED when one address is given and taken away again and again.
  * @throws FORBIDDEN for owners by anybody but an owner or the platform, and for one's own role and activity.
  */
 export async function update(ctx: TenantContext, id: string, changes: UserChanges): Promise<Person> {
@@ -158,6 +159,7 @@ export async function update(ctx: TenantContext, id: string, changes: UserChange
     .notNull("input.role", role)
     .notNull("input.active", active)
     .throwIfAny();
+  if (email !== undefined) await countMove(ctx, id, email);
   return write(ctx, async (tx) => {
     await lockOwners(tx);
     const before = await mustFind(tx, id);
