@@ -2,6 +2,7 @@ import type { FastifyRequest } from "fastify";
 import type { AppContext } from "../context/app-context.ts";
 import type { CredentialHeaders } from "../context/authenticate.ts";
 import type { Guest } from "../context/fair-share.ts";
+import { networkOf } from "../context/networks.ts";
 import { resolveRequest } from "../context/request.ts";
 import { createPlatformContext } from "../context/tenant-context.ts";
 import type { RequestFacts, TenantContext } from "../context/tenant-context.ts";
@@ -67,10 +68,10 @@ export function tenantIdOf(ctx: TenantContext | undefined): string | undefined {
   return ctx && Object.prototype.propertyIsEnumerable.call(ctx, "tenant") ? ctx.tenant.id : undefined;
 }
 
-/** Whose share a request counts towards: its tenant's, or that of the address it comes from. */
+/** Whose share a request counts towards: its tenant's, or that of the network it comes from, of whose addresses one caller may have many. */
 export function laneOf(ctx: TenantContext): string {
   if (ctx.actor.kind === "platform") return "platform";
-  return tenantIdOf(ctx) ?? `address ${ctx.ip ?? ""}`;
+  return tenantIdOf(ctx) ?? `address ${networkOf(ctx.ip)}`;
 }
 
 function factsOf(app: AppContext, request: FastifyRequest): RequestFacts {

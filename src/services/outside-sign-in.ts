@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { safeEqual, sha256 } from "../context/crypto.ts";
+import { networkOf } from "../context/networks.ts";
 import type { ProviderClient } from "../context/oidc.ts";
 import { askForTokens, authorizationAddress, newProof } from "../context/oidc-client.ts";
 import { includesTenant, isAllowedAddress, outsiderFrom, tenantsOf } from "../context/oidc-trust.ts";
+import type { Allowance } from "../context/rate-limits.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { USER_ROLES } from "../context/permissions.ts";
 import type { UserRow } from "../context/rows.ts";
@@ -20,6 +22,8 @@ import { write } from "./writes.ts";
 const RETURN_LENGTH_MAX = 2_000;
 /** For one address: a person tries a few times, a program a few thousand. */
 const ATTEMPTS = { name: "outside sign-in", points: 30, seconds: 60 };
+/** Looks at a tenant's providers, likewise: each asks the tenant's database, and anybody may ask. */
+const LOOKS = { name: "outside providers", points: 120, seconds: 60 };
 
 const waiting = z.object({ provider: z.string(), returnTo: z.url(), browser: z.string(), proof: z.string() });
 const proof = z.object({ verifier: z.string(), nonce: z.string() });
@@ -35,11 +39,16 @@ export interface Start {
   readonly browser: string;
 }
 
-/** The providers at which people of a tenant can sign in by browser; none where there is no such tenant. Tells nothing but names. */
+/**
+ * The providers at which people of a tenant can sign in by browser; none where there is no such tenant. Tells nothing but names.
+ *
+ * @throws RATE_LIMITED
+ */
 export async function providers(
   ctx: TenantContext,
   tenantId: string,
 ): Promise<readonly { readonly id: string; readonly name: string }[]> {
+  await limit(ctx, LOOKS);
   const door = isId(tenantId) ? await ctx.door.of(tenantId.toLowerCase()) : null;
   const found = door ? await clientsOf(door) : [];
   return found.map(({ id, name }) => ({ id, name }));
@@ -56,7 +65,7 @@ export async function start(
   ctx: TenantContext,
   request: Start,
 ): Promise<{ readonly address: URL; readonly state: string }> {
-  await limitAttempts(ctx);
+  await limit(ctx, ATTEMPTS);
   const returnTo = returnAddress(ctx, request.returnTo);
   const door = isId(request.tenant) ? await ctx.door.of(request.tenant.toLowerCase()) : null;
   const client = door && (await clientsOf(door)).find(({ id }) => id === request.provider);
@@ -87,7 +96,7 @@ export async function start(
  * @throws FORBIDDEN when the person declined, or may not come in; UPSTREAM_FAILED when the provider does not answer as it should; RATE_LIMITED.
  */
 export async function finish(ctx: TenantContext, query: URLSearchParams, browser: string | undefined): Promise<URL> {
-  await limitAttempts(ctx);
+  await limit(ctx, ATTEMPTS);
   const state = query.get("state") ?? "";
   const tenantId = oneTimeTokens.tenantOf("outside_state", state);
   const door = tenantId === null ? null : await ctx.door.of(tenantId);
@@ -180,8 +189,8 @@ function returnAddress({ accounts }: TenantContext, given: string | undefined): 
   return parsed.href;
 }
 
-async function limitAttempts({ accounts, ip }: TenantContext): Promise<void> {
-  const { isWithin, resetSeconds } = await accounts.limits.take(ATTEMPTS, ip ?? "", 1);
+async function limit({ accounts, ip }: TenantContext, allowance: Allowance): Promise<void> {
+  const { isWithin, resetSeconds } = await accounts.limits.take(allowance, networkOf(ip), 1);
   if (isWithin) return;
   throw new AppError("RATE_LIMITED", "Too many attempts; please wait a minute", { retryAfterSeconds: resetSeconds });
 }

@@ -373,3 +373,14 @@ test("a client that begins again and again is slowed down", async () => {
   expect(statuses.slice(0, 30)).toEqual(Array(30).fill(0));
   expect(statuses[30]).toBe(429);
 });
+
+test("whoever looks at providers again and again is slowed down, whatever tenants they name", async () => {
+  const { tenant } = await trusting();
+  const look = async (named: string) => (await fetch(`${app.app.url}/auth/providers?tenant=${named}`)).status;
+  const named = Array.from({ length: 130 }, (_, count) => (count % 2 === 0 ? tenant.id : randomUUID()));
+
+  const statuses = await Promise.all(named.map(look));
+
+  expect(new Set(statuses)).toEqual(new Set([200, 429]));
+  expect(statuses.filter((status) => status === 429).length).toBeGreaterThanOrEqual(10);
+});
