@@ -140,18 +140,44 @@ describe("against a gateway that runs as in production, with the mail that it wr
     },
     PATIENCE_MS,
   );
+
+  test(
+    "who is in two tenants under one address sets a password in one of them, and stays as they are in the other",
+    async () => {
+      const here = await newTenant();
+      const there = await newTenant(here.email, 2);
+      for (const { tenantId, invitation } of [here, there])
+        dataOf(await atTheDoor(url, tenantId)(CONFIRM, { token: invitation, password: FIRST_PASSWORD }));
+      const { email } = here;
+      const signIn = (tenantId: string, password: string) => atTheDoor(url, tenantId)<Auth>(LOGIN, { email, password });
+      const before = dataOf(await signIn(there.tenantId, FIRST_PASSWORD)).auth;
+
+      dataOf(await atTheDoor(url, here.tenantId)(FORGOT, { email }));
+      const variables = { token: await tokenFrom(await mailbox.to(email, 3), "reset"), password: NEW_PASSWORD };
+      expect(codesOf(await atTheDoor(url, there.tenantId)(CONFIRM, variables))).toEqual(["TENANT_MISMATCH"]);
+      dataOf(await atTheDoor(url, here.tenantId)(CONFIRM, variables));
+
+      expect(codesOf(await signIn(here.tenantId, FIRST_PASSWORD))).toEqual(["UNAUTHENTICATED"]);
+      expect(codesOf(await signIn(there.tenantId, NEW_PASSWORD))).toEqual(["UNAUTHENTICATED"]);
+      expect(dataOf(await signIn(there.tenantId, FIRST_PASSWORD)).auth.user.id).toBe(before.user.id);
+      await actsAs(before.accessToken, email);
+    },
+    PATIENCE_MS,
+  );
 });
 
-/** A tenant that the platform makes, whose owner has mail. */
-async function newTenant(): Promise<{ tenantId: string; email: string; invitation: string }> {
-  const ownerEmail = `Owner-${randomUUID()}@Example.com`;
+/** A tenant that the platform makes, whose owner has mail; of several invitations to one address it is the newest. */
+async function newTenant(
+  ownerEmail = `Owner-${randomUUID()}@Example.com`,
+  mails = 1,
+): Promise<{ tenantId: string; email: string; invitation: string }> {
   const input = { name: `Journeys ${randomUUID()}`, ownerEmail };
   const asPlatform = sendTo(url, { "X-API-Key": PLATFORM_KEY });
   const { createTenant } = dataOf(
     await asPlatform<{ createTenant: { tenant: { id: string } } }>(CREATE_TENANT, { input }),
   );
   const email = ownerEmail.toLowerCase();
-  const invitation = await tokenFrom(await mailbox.to(email), "welcome");
+  const invitation = await tokenFrom(await mailbox.to(email, mails), "welcome");
   return { tenantId: createTenant.tenant.id, email, invitation };
 }
 
