@@ -1,4 +1,4 @@
-import { USER_ROLES } from "../context/permissions.ts";
+import { ROLE_SCOPES, USER_ROLES } from "../context/permissions.ts";
 import type { UserRole } from "../context/permissions.ts";
 import type { UserRow } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
@@ -17,6 +17,21 @@ export function requireRightOver({ actor }: Pick<TenantContext, "actor">, role: 
   if (role !== USER_ROLES.OWNER || actor.kind === "platform") return;
   if (actor.kind === "person" && actor.role === USER_ROLES.OWNER) return;
   throw new AppError("FORBIDDEN", "Only an owner makes owners, or changes them");
+}
+
+/**
+ * Nobody hands on more than they hold: whoever chooses a person's role or address could become that person, by a mail that sets a password.
+ *
+ * @throws FORBIDDEN for a role with scopes that the actor does not have. Only keys can lack one.
+ */
+export function requireScopesOf({ actor }: Pick<TenantContext, "actor">, role: UserRole): void {
+  const beyond = ROLE_SCOPES[role].filter((scope) => !actor.scopes.has(scope));
+  if (beyond.length === 0) return;
+  const names = beyond.map((scope) => scope.toUpperCase()).join(", ");
+  throw new AppError(
+    "FORBIDDEN",
+    `A person cannot get more than the scopes of who adds or changes them; beyond yours: ${names}`,
+  );
 }
 
 /**

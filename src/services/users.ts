@@ -12,7 +12,7 @@ import type { Page, PageArgs } from "./paging.ts";
 import * as passwords from "./passwords.ts";
 import { wordOf, wordsFilter } from "./stored-words.ts";
 import { countMove, endAccess, moveToAddress } from "./user-access.ts";
-import { lockOwners, requireOwnerLeft, requireRightOver } from "./user-rights.ts";
+import { lockOwners, requireOwnerLeft, requireRightOver, requireScopesOf } from "./user-rights.ts";
 import { write } from "./writes.ts";
 
 export { USER_ROLES } from "../context/permissions.ts";
@@ -124,6 +124,7 @@ export async function create(ctx: TenantContext, input: NewUser): Promise<Person
     passwords.addProblems(problems, "input.password", input.password, [email, input.name ?? "", ctx.tenant.name]);
   problems.throwIfAny();
   requireRightOver(ctx, input.role);
+  requireScopesOf(ctx, input.role);
   // Before the transaction: it takes long on purpose, and a connection should not wait for it.
   const passwordHash = input.password == null ? null : await passwords.hash(input.password, ctx.tenant.id);
   return write(ctx, async (tx) => {
@@ -175,6 +176,8 @@ export async function update(ctx: TenantContext, id: string, changes: UserChange
     if (concernsOwnRights && tx.actor.kind === "person" && tx.actor.userId === id)
       throw new AppError("FORBIDDEN", "Nobody changes their own role or deactivates themself");
     if (data.role !== undefined) requireRightOver(tx, data.role);
+    const givesAccess = data.role !== undefined || data.email !== undefined || data.active === true;
+    if (givesAccess) requireScopesOf(tx, data.role ?? roleOf(before));
     const after: Person = await unlessTaken(tx.db.user.update({ where: { id }, data, omit: SECRETS }));
     await requireOwnerLeft(tx, { before, after });
     if (data.email !== undefined) await moveToAddress(tx, after, before.email);

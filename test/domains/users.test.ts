@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import pg from "pg";
+import { ROLE_SCOPES } from "../../src/context/permissions.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { personOf } from "../support/people.ts";
@@ -175,7 +176,7 @@ describe("who may manage people", () => {
     const owner = await personOf(app, acme, { role: "owner" });
     const clerk = await personOf(app, acme, { role: "user" });
     const admin = await personOf(app, acme, { role: "admin" });
-    const send = who === "a key" ? await acme.withScopes("USERS_ADMIN") : admin.send;
+    const send = who === "a key" ? acme.send : admin.send;
 
     const answers = [
       await create(send, { email: anAddress(), role: "OWNER" }),
@@ -190,6 +191,26 @@ describe("who may manage people", () => {
     expect(answers.map(codesOf)).toEqual(answers.map(() => ["FORBIDDEN"]));
     expect(userOf(allowed).role).toBe("ADMIN");
     expect(await acme.db.user.count({ where: { role: "owner", active: true } })).toBe(1);
+  });
+
+  test("a key gives nobody more than its own scopes, neither by a role nor by an address", async () => {
+    const acme = await app.newTenant();
+    const clerk = await acme.withScopes("USERS_ADMIN");
+    const person = await personOf(app, acme, { role: "user" });
+    const reader = await acme.withScopes("USERS_ADMIN", ...ROLE_SCOPES.viewer.map((scope) => scope.toUpperCase()));
+
+    const answers = [
+      await create(clerk, { email: anAddress(), role: "VIEWER" }),
+      await create(reader, { email: anAddress(), role: "USER" }),
+      await create(reader, { email: anAddress(), role: "ADMIN" }),
+      await update(clerk, { id: person.id, role: "ADMIN" }),
+      await update(clerk, { id: person.id, email: anAddress() }),
+    ];
+
+    expect(answers.map(codesOf)).toEqual(answers.map(() => ["FORBIDDEN"]));
+    expect(userOf(await create(reader, { email: anAddress(), role: "VIEWER" })).role).toBe("VIEWER");
+    expect(userOf(await update(clerk, { id: person.id, active: false })).active).toBe(false);
+    expect(codesOf(await update(clerk, { id: person.id, active: true }))).toEqual(["FORBIDDEN"]);
   });
 
   test("owners and the platform make owners", async () => {
