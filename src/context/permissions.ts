@@ -41,7 +41,12 @@ export const ANONYMOUS_SCOPES: readonly Scope[] = ROLE_SCOPES.user;
 /** What an operation of the API asks of whoever calls it. */
 export type Need =
   /** A scope: of a key, or of a person's role. */
-  | { readonly kind: "scope"; readonly scope: Scope }
+  | {
+      readonly kind: "scope";
+      readonly scope: Scope;
+      /** It hands rights on, and nobody hands on more than they hold: it needs whatever scopes it gives as well. */
+      readonly gives?: true;
+    }
   /** An owner of the tenant in person, or the platform's administrator. */
   | { readonly kind: "owner" }
   /** A person who is signed in. */
@@ -54,6 +59,7 @@ export type Need =
   | { readonly kind: "door" };
 
 const needs = (scope: Scope): Need => ({ kind: "scope", scope });
+const givesBy = (scope: Scope): Need => ({ kind: "scope", scope, gives: true });
 const OWNER: Need = { kind: "owner" };
 const PERSON: Need = { kind: "person" };
 const PLATFORM: Need = { kind: "platform" };
@@ -120,13 +126,13 @@ export const OPERATIONS: Readonly<Record<string, Need>> = {
 
   "Query.user": needs(SCOPES.USERS_ADMIN),
   "Query.users": needs(SCOPES.USERS_ADMIN),
-  "Mutation.createUser": needs(SCOPES.USERS_ADMIN),
-  "Mutation.updateUser": needs(SCOPES.USERS_ADMIN),
+  "Mutation.createUser": givesBy(SCOPES.USERS_ADMIN),
+  "Mutation.updateUser": givesBy(SCOPES.USERS_ADMIN),
   "Mutation.resendInvitation": needs(SCOPES.USERS_ADMIN),
 
   "Query.apiKeys": needs(SCOPES.TENANT_ADMIN),
-  "Mutation.createApiKey": needs(SCOPES.TENANT_ADMIN),
-  "Mutation.rotateApiKey": needs(SCOPES.TENANT_ADMIN),
+  "Mutation.createApiKey": givesBy(SCOPES.TENANT_ADMIN),
+  "Mutation.rotateApiKey": givesBy(SCOPES.TENANT_ADMIN),
   "Mutation.revokeApiKey": needs(SCOPES.TENANT_ADMIN),
   "Query.auditEvents": needs(SCOPES.TENANT_ADMIN),
   "Query.isolationReport": needs(SCOPES.TENANT_ADMIN),

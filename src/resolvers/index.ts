@@ -84,7 +84,7 @@ function printNeeds(schema: GraphQLSchema): void {
 function withNeed(description: string, need: Need): string {
   switch (need.kind) {
     case "scope":
-      return `${description} Needs ${need.scope.toUpperCase()}.`;
+      return `${description} Needs ${need.scope.toUpperCase()}${need.gives ? ", and whatever scopes it gives" : ""}.`;
     case "owner":
       return `${description} Needs an owner of the tenant.`;
     case "person":

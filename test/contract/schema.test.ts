@@ -222,7 +222,7 @@ describe("the schema's conventions", () => {
 
   test("what an operation or a field needs is said in its description, once, and nowhere else", () => {
     const need =
-      /@platform|Needs (?:[A-Z]+_[A-Z_]+|no scope|an owner of the tenant|a person who is signed in)\.|Works without a credential\./g;
+      /@platform|Needs (?:[A-Z]+_[A-Z_]+(?:, and whatever scopes it gives)?|no scope|an owner of the tenant|a person who is signed in)\.|Works without a credential\./g;
     const said = placesOf(schema).map(({ where, description }) => ({
       where,
       times: [...(description ?? "").matchAll(need)].length,

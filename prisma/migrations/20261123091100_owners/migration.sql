@@ -1,6 +1,6 @@
--- Why: users of one tenant see their own. A notification and a task belong to whoever has the session that they are about; the owner stands
+-- Why: users of one tenant see their own. A notification, a task and a file belong to whoever has the session that they are about; the owner stands
 --   in the row, so that a list is one index away and what has no session can have an owner as well.
--- Locks: notifications and tasks exclusively while their owner is filled in (one pass each); sessions and users for a moment.
+-- Locks: notifications and tasks exclusively while their owner is filled in (one pass each), rows of files; sessions and users for a moment.
 -- Worked when: no notification and no task of a session with an owner is without one.
 -- If it stops half-way: nothing of it remains (one transaction). `atrium migrate resolve <step> rolled-back`, then deploy again.
 
@@ -17,6 +17,8 @@ BEGIN
       WHERE n.tenant_id = tenant AND s.tenant_id = tenant AND s.id = n.session_id AND s.user_id IS NOT NULL;
     UPDATE tasks AS t SET user_id = s.user_id FROM sessions AS s
       WHERE t.tenant_id = tenant AND s.tenant_id = tenant AND s.id = t.session_id AND s.user_id IS NOT NULL;
+    UPDATE files AS f SET user_id = s.user_id FROM sessions AS s
+      WHERE f.tenant_id = tenant AND s.tenant_id = tenant AND s.id = f.session_id AND f.user_id IS NULL AND s.user_id IS NOT NULL;
   END LOOP;
   PERFORM set_config('app.tenant_id', '', true);
 END
