@@ -1,9 +1,10 @@
 import * as oauth from "openid-client";
 import { AppError } from "../errors.ts";
+import { sha256 } from "./crypto.ts";
 import type { Identities, ProviderClient } from "./oidc.ts";
 import type { Issuers } from "./oidc-issuers.ts";
 
-const CALLBACK = "/auth/callback";
+const ISSUER_MARK_LENGTH = 32; // of 64 hexadecimal digits
 const SCOPE = "openid email profile";
 const TIMEOUT_SECONDS = 10; // a person waits
 
@@ -11,6 +12,19 @@ const TIMEOUT_SECONDS = 10; // a person waits
 interface ClientParts {
   readonly identities: Identities;
   readonly publicUrl: () => string;
+}
+
+/**
+ * What sets an issuer's redirect address apart from all others'. With one address for all, a hostile issuer could send the browser on to an
+ * honest one, whose code would then be taken for its own and brought to it (RFC 9700 §4.4).
+ */
+export function issuerMark(issuer: string): string {
+  return sha256(issuer).slice(0, ISSUER_MARK_LENGTH);
+}
+
+/** Where an issuer sends browsers back to: the address to register there. */
+export function redirectAddress({ publicUrl }: Pick<ClientParts, "publicUrl">, issuer: string): string {
+  return `${publicUrl()}/auth/callback/${issuerMark(issuer)}`;
 }
 
 /** What this browser's sign-in is recognised by: PKCE with S256 (RFC 7636) binds the code, the nonce binds the ID token. */
@@ -28,7 +42,7 @@ export async function authorizationAddress(
   const configuration = await configurationOf(parts.identities.issuers, client);
   try {
     return oauth.buildAuthorizationUrl(configuration, {
-      redirect_uri: parts.publicUrl() + CALLBACK,
+      redirect_uri: redirectAddress(parts, client.provider.issuer),
       scope: SCOPE,
       state,
       nonce,
@@ -41,7 +55,7 @@ export async function authorizationAddress(
 }
 
 /**
- * Exchanges the code that a browser came back with.
+ * Exchanges the code that a browser came back with. Where the provider says that it names itself on the way back (RFC 9207), it must.
  *
  * @returns the verified claims: the ID token's, completed by what the provider tells at its userinfo endpoint.
  * @throws UPSTREAM_FAILED for whatever the provider does not answer as it should.
@@ -58,7 +72,7 @@ export async function askForTokens(
 ): Promise<object> {
   const { issuers } = parts.identities;
   const configuration = await configurationOf(issuers, client);
-  const address = new URL(`${parts.publicUrl()}${CALLBACK}?${checks.query.toString()}`);
+  const address = new URL(`${redirectAddress(parts, client.provider.issuer)}?${checks.query.toString()}`);
   try {
     const tokens = await oauth.authorizationCodeGrant(configuration, address, {
       expectedState: checks.state,

@@ -13,7 +13,7 @@ const COOKIE_MARK_LENGTH = 16;
 type Query = Readonly<Record<string, unknown>>;
 
 /**
- * Signing in at an outside provider, by browser: /auth/start sends it there, /auth/callback receives it back. /auth/providers tells a
+ * Signing in at an outside provider, by browser: /auth/start sends it there, /auth/callback/<issuer> receives it back. /auth/providers tells a
  * sign-in page what there is to choose from. No header decides anything here: a browser sends none when it follows a link.
  */
 export async function mountOutsideSignIn(server: FastifyInstance, app: AppContext): Promise<void> {
@@ -39,11 +39,12 @@ export async function mountOutsideSignIn(server: FastifyInstance, app: AppContex
     }),
   );
 
-  server.get<{ Querystring: Query }>("/auth/callback", (request, reply) =>
+  server.get<{ Querystring: Query; Params: { readonly mark: string } }>("/auth/callback/:mark", (request, reply) =>
     orSay(request, reply, async () => {
       const query = new URLSearchParams(request.raw.url?.split("?")[1] ?? "");
       const name = cookieName(app, query.get("state") ?? "");
-      const to = await outsideSignIn.finish(contextAtDoor(app, request), query, request.cookies[name]);
+      const way = { mark: request.params.mark, query, browser: request.cookies[name] };
+      const to = await outsideSignIn.finish(contextAtDoor(app, request), way);
       return reply.clearCookie(name, cookieOptions(app)).redirect(to.href);
     }),
   );

@@ -16,7 +16,7 @@ import * as identityProviders from "../services/identity-providers.ts";
 import * as users from "../services/users.ts";
 import type { UserRole } from "../services/users.ts";
 import { CreateIdentityProviderInput, UpdateIdentityProviderInput } from "./identity-provider-inputs.ts";
-import { DateTime, EntityId } from "./scalars.ts";
+import { DateTime, EntityId, URLScalar } from "./scalars.ts";
 
 registerEnumType(identityProviders.UNKNOWN_PEOPLE, {
   name: "UnknownPeople",
@@ -105,6 +105,13 @@ export class IdentityProviderResolver {
   @FieldResolver(() => Boolean, { description: "Whether a secret is kept for it; a public client has none." })
   hasClientSecret(@Root() provider: IdentityProviderRow): boolean {
     return provider.clientSecretSealed !== null;
+  }
+
+  @FieldResolver(() => URLScalar, {
+    description: "Where it sends browsers back to: register this address at the provider. Each issuer has its own.",
+  })
+  redirectUrl(@Root() provider: IdentityProviderRow, @Ctx() ctx: TenantContext): string {
+    return identityProviders.redirectAddressOf(ctx, provider);
   }
 
   @FieldResolver(() => IdentityProviderClaims, { description: "In which claims it says what." })

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { ProviderClient } from "../context/oidc.ts";
+import { redirectAddress } from "../context/oidc-client.ts";
 import { tenantProvider } from "../context/oidc-trust.ts";
 import type { UnknownPeople } from "../context/oidc-trust.ts";
 import { requireOwner } from "../context/permissions.ts";
@@ -169,6 +170,11 @@ const domains = z.array(z.string()).catch([]);
 /** Names of claims that are not the usual ones. */
 export function claimsOf(row: IdentityProviderRow): Readonly<Record<string, string>> {
   return names.parse(row.claims);
+}
+
+/** Where the provider sends browsers back to, which it wants to know beforehand. */
+export function redirectAddressOf({ accounts }: TenantContext, { issuer }: IdentityProviderRow): string {
+  return redirectAddress(accounts, issuer);
 }
 
 export function rolesOf(row: IdentityProviderRow): { readonly word: string; readonly role: UserRole }[] {

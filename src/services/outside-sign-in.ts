@@ -2,7 +2,7 @@ import { z } from "zod";
 import { safeEqual, sha256 } from "../context/crypto.ts";
 import { networkOf } from "../context/networks.ts";
 import type { ProviderClient } from "../context/oidc.ts";
-import { askForTokens, authorizationAddress, newProof } from "../context/oidc-client.ts";
+import { askForTokens, authorizationAddress, issuerMark, newProof } from "../context/oidc-client.ts";
 import { includesTenant, isAllowedAddress, outsiderFrom, tenantsOf } from "../context/oidc-trust.ts";
 import type { Allowance } from "../context/rate-limits.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
@@ -89,25 +89,33 @@ export async function start(
 /**
  * Ends a sign-in, of which the browser brings back state and code: the tenant is the one that the state names, whatever else came along.
  *
+ * @param mark the part of the address that belongs to the issuer.
  * @param query what the provider added to the address.
  * @param browserOf the secret that the browser holds for a state; undefined when it holds none.
  * @returns where the browser goes on, with a code in the fragment that works once, for a minute.
- * @throws BAD_USER_INPUT, one and the same, for a state that is unknown, used, expired or another browser's.
+ * @throws BAD_USER_INPUT, one and the same, for a state that is unknown, used, expired, another browser's or another issuer's.
  * @throws FORBIDDEN when the person declined, or may not come in; UPSTREAM_FAILED when the provider does not answer as it should; RATE_LIMITED.
  */
-export async function finish(ctx: TenantContext, query: URLSearchParams, browser: string | undefined): Promise<URL> {
+export async function finish(
+  ctx: TenantContext,
+  {
+    mark,
+    query,
+    browser,
+  }: { readonly mark: string; readonly query: URLSearchParams; readonly browser: string | undefined },
+): Promise<URL> {
   await limit(ctx, ATTEMPTS);
   const state = query.get("state") ?? "";
   const tenantId = oneTimeTokens.tenantOf("outside_state", state);
   const door = tenantId === null ? null : await ctx.door.of(tenantId);
   const kept = door && (await takeState(door, state, browser ?? ""));
   if (!door || !kept) throw staleState();
+  const client = (await clientsOf(door)).find(({ id }) => id === kept.provider);
+  if (!client || issuerMark(client.provider.issuer) !== mark) throw staleState();
   const error = query.get("error");
   if (error === "access_denied")
     throw new AppError("FORBIDDEN", "You chose not to sign in there, so nothing has happened.");
   if (error !== null) throw new AppError("UPSTREAM_FAILED", "The provider could not sign you in. Please try again.");
-  const client = (await clientsOf(door)).find(({ id }) => id === kept.provider);
-  if (!client) throw staleState();
   const opened = ctx.accounts.sealing.open(kept.proof, placeOf(door, browser ?? ""));
   const { verifier, nonce } = proof.parse(JSON.parse(opened));
   const claims = await askForTokens(ctx.accounts, client, { query, state, nonce, verifier });

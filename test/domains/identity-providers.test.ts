@@ -7,7 +7,7 @@ import type { Sender } from "../support/send.ts";
 import { anId } from "../support/tenants.ts";
 import type { TestTenant } from "../support/tenants.ts";
 
-const FIELDS = `id name issuer clientId hasClientSecret audience claims { user email emailVerified name role }
+const FIELDS = `id name issuer redirectUrl clientId hasClientSecret audience claims { user email emailVerified name role }
   roles { word role } unknownPeople defaultRole emailDomains active`;
 const CREATE = `mutation ($input: CreateIdentityProviderInput!) {
   done: createIdentityProvider(input: $input) { identityProvider { ${FIELDS} } }
@@ -46,6 +46,8 @@ describe("identity providers", () => {
     expect(await created(owner)).toEqual({
       ...MINIMUM,
       id: expect.any(String),
+      // The first half of the SHA-256 of the issuer.
+      redirectUrl: `${app.app.url}/auth/callback/7bf85fac1169d21d96a3f56882b59f17`,
       audience: "atrium",
       hasClientSecret: false,
       claims: { user: null, email: null, emailVerified: null, name: null, role: null },

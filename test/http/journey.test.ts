@@ -26,7 +26,7 @@ const CREATE_TENANT = "mutation ($input: CreateTenantInput!) { createTenant(inpu
 const INVITE =
   "mutation ($email: EmailAddress!) { createUser(input: { email: $email, sendInvitation: true }) { user { id } } }";
 const TRUST =
-  "mutation ($input: CreateIdentityProviderInput!) { createIdentityProvider(input: $input) { identityProvider { id } } }";
+  "mutation ($input: CreateIdentityProviderInput!) { createIdentityProvider(input: $input) { identityProvider { id redirectUrl } } }";
 const COMPLETE =
   "mutation ($code: String!) { auth: completeSignIn(code: $code) { accessToken refreshToken expiresIn user { id email role emailVerified } } }";
 
@@ -37,12 +37,14 @@ let dataDir: string;
 let mailbox: Mailbox;
 /** Where the gateway listens: `http://host:port`. */
 let home: string;
+/** What the gateway says that the provider should send browsers back to. */
+let redirectUrl = "";
 let url: string;
 
 // As in production, in a process of its own: nothing here knows more of it than its address and its mail.
 beforeAll(async () => {
   database = await newDatabase();
-  provider = await startIdentityProvider(() => `${home}/auth/callback`);
+  provider = await startIdentityProvider(() => redirectUrl);
   dataDir = temporaryFolder();
   mailbox = mailboxIn(dataDir);
   child = spawn(process.execPath, ["--import", "tsx", "src/main.ts"], {
@@ -114,7 +116,8 @@ describe("against a gateway that runs as in production, with the mail that it wr
       const owner = dataOf(await door<Auth>(CONFIRM, { token: ownersInvitation, password: FIRST_PASSWORD })).auth;
       const asOwner = withToken(url, owner.accessToken);
       const { createIdentityProvider } = dataOf(await asOwner<Trusted>(TRUST, { input: trust() }));
-      const providerId = createIdentityProvider.identityProvider.id;
+      const { id: providerId } = createIdentityProvider.identityProvider;
+      ({ redirectUrl } = createIdentityProvider.identityProvider);
       const email = `grace-${randomUUID()}@example.com`;
       const { createUser } = dataOf(await asOwner<Invited>(INVITE, { email }));
       const account: Account = { sub: randomUUID(), email, email_verified: true, name: "Grace" };
@@ -188,7 +191,7 @@ function trust() {
 }
 
 interface Trusted {
-  readonly createIdentityProvider: { readonly identityProvider: { readonly id: string } };
+  readonly createIdentityProvider: { readonly identityProvider: { readonly id: string; readonly redirectUrl: string } };
 }
 interface Invited {
   readonly createUser: { readonly user: { readonly id: string } };
