@@ -82,6 +82,16 @@ interface Count {
   lost: number;
   /** When the count begins anew, in milliseconds since 1970. */
   endsAt: number;
+  /** Who waits for the store's word on this count, in the order they came. */
+  readonly asking: Asking[];
+  /** Whether a question about it is on its way. */
+  isAsked: boolean;
+}
+
+interface Asking {
+  readonly points: number;
+  readonly resolve: (standing: Standing) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** Counts by a store, with what is on its way to it kept here. */
@@ -109,7 +119,8 @@ export function openRateLimits({ store, failure, log, patienceMs = PATIENCE_MS }
     if (found && found.endsAt > now) return found;
     unsent.delete(id);
     const endsAt = now + seconds * 1000;
-    const begun: Count = { seconds, known: 0, isKnown: false, unsent: 0, sending: 0, lost: 0, endsAt };
+    const nothing = { known: 0, isKnown: false, unsent: 0, sending: 0, lost: 0, isAsked: false };
+    const begun: Count = { seconds, ...nothing, asking: [], endsAt };
     counts.set(id, begun);
     return begun;
   }
@@ -133,22 +144,45 @@ export function openRateLimits({ store, failure, log, patienceMs = PATIENCE_MS }
     return standing(allowance, count, true);
   }
 
-  async function ask(allowance: Allowance, id: string, count: Count, points: number): Promise<Standing> {
-    const waiting = count.unsent;
-    count.unsent = 0;
-    count.sending += waiting + points;
-    const addition = { key: sha256(id), points: waiting + points, seconds: allowance.seconds };
-    const answer = await reach(() => store.add([addition]));
-    count.sending -= waiting + points;
-    if (!answer) {
-      count.lost += waiting;
-      return takeHere(allowance, id, count, points);
+  /** Takes with the store's word. Of those that ask while an answer is on its way, one question asks for all: a flood must not queue up at one row. */
+  function ask(allowance: Allowance, id: string, count: Count, points: number): Promise<Standing> {
+    return new Promise((resolve, reject) => {
+      count.asking.push({ points, resolve, reject });
+      if (!count.isAsked) askForAll(allowance, id, count).catch(reject);
+    });
+  }
+
+  async function askForAll(allowance: Allowance, id: string, count: Count): Promise<void> {
+    count.isAsked = true;
+    while (count.asking.length > 0) {
+      const asking = count.asking.splice(0);
+      const wanted = asking.reduce((sum, { points }) => sum + points, 0);
+      const waiting = count.unsent;
+      count.unsent = 0;
+      count.sending += waiting + wanted;
+      const addition = { key: sha256(id), points: waiting + wanted, seconds: allowance.seconds };
+      const answer = await reach(() => store.add([addition]));
+      count.sending -= waiting + wanted;
+      if (answer) adopt(count, answer[0]);
+      else count.lost += waiting;
+      let used = count.known + count.lost - wanted;
+      for (const { points, resolve, reject } of asking) {
+        try {
+          if (!answer) {
+            resolve(takeHere(allowance, id, count, points));
+            continue;
+          }
+          const isWithin = used + points <= allowance.points;
+          // What goes beyond a large allowance is given back, so that something smaller still finds room.
+          if (isWithin || points < 0 || allowance.points <= EXACT_MAX) used += points;
+          else keep(id, count, -points);
+          resolve(standing(allowance, count, isWithin));
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error("a limit could not be counted"));
+        }
+      }
     }
-    adopt(count, answer[0]);
-    const isWithin = count.known + count.lost <= allowance.points;
-    // So that something smaller still finds room.
-    if (!isWithin && points > 0 && allowance.points > EXACT_MAX) keep(id, count, -points);
-    return standing(allowance, count, isWithin);
+    count.isAsked = false;
   }
 
   /** Counts in this process alone. @throws UNAVAILABLE when limits fail closed. */

@@ -278,3 +278,29 @@ describe("counts in PostgreSQL", () => {
     expect(rows).toEqual([{ key: "not over" }]);
   });
 });
+
+test("a flood near a limit asks the store a few times, not once for each, and gives no more than is left", async () => {
+  const database = await newDatabase();
+  const pool = openPool({ url: database.gatewayUrl, max: 5, onConnectionError: () => undefined });
+  const store = openPostgresStore(pool);
+  let asked = 0;
+  const counting: RateLimitOptions["store"] = {
+    ...store,
+    add: (additions) => {
+      asked += 1;
+      return store.add(additions);
+    },
+  };
+  const limits = open({ store: counting, failure: undefined });
+  await limits.take(allowance(2_000), "flood", 1_850);
+
+  const before = asked;
+  const taken = await Promise.all(Array.from({ length: 500 }, () => limits.take(allowance(2_000), "flood", 1)));
+  await Promise.all(opened.splice(0).map((open) => open.close()));
+  await pool.end();
+  await database.drop();
+
+  expect(taken.filter(({ isWithin }) => isWithin)).toHaveLength(150);
+  expect(taken.slice(0, 150).every(({ isWithin }) => isWithin)).toBe(true);
+  expect(asked - before).toBeLessThan(10);
+});
