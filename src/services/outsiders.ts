@@ -24,14 +24,14 @@ export async function meet(ctx: TenantContext, introduction: Introduction): Prom
   if (known || provider.unknownPeople === UNKNOWN_PEOPLE.REFUSE) return known;
   const { email } = outsider;
   if (email === undefined || !outsider.isEmailVerified || !isAllowedAddress(provider, email)) return null;
-  const met = await write(ctx, (tx) => linkOrAdd(tx, introduction, email)).catch(async (error: unknown) => {
-    // Somebody met the same person at the same time.
-    if (error instanceof AppError && error.code === "CONFLICT") return linkedTo(ctx, introduction);
+  const met = await write(ctx, (tx) => linkOrAdd(tx, introduction, email)).catch((error: unknown) => {
+    if (error instanceof AppError && error.code === "CONFLICT") return null;
     throw error;
   });
   // That nobody was linked may have been noted for some seconds.
   ctx.accounts.forget(ctx.tenant.id);
-  return met;
+  // Somebody may have met the same person at the same time.
+  return met ?? linkedTo(ctx, introduction);
 }
 
 /** `meet`, for whoever comes with a token instead of signing in. */
