@@ -1,9 +1,9 @@
 import ipaddr from "ipaddr.js";
-import { lookup as lookUp } from "node:dns";
-import type { LookupAddress } from "node:dns";
+import type { LookupAddress, LookupOptions } from "node:dns";
 import type { LookupFunction } from "node:net";
 import { Agent, buildConnector, fetch as send } from "undici";
 import type { Response as RawResponse } from "undici";
+import { openLookUps } from "./look-ups.ts";
 
 const CONNECT_TIMEOUT_MS = 3_000;
 const TOTAL_TIMEOUT_MS = 10_000; // a person waits behind most of these calls
@@ -18,6 +18,8 @@ const HARMLESS_HEADERS = ["accept", "accept-language", "user-agent"];
 const METADATA_SERVICES = ["fd00:ec2::254", "100.100.100.200"];
 const PRIVATE_RANGES = ["loopback", "private", "uniqueLocal", "carrierGradeNat"];
 const NAT64 = ipaddr.IPv6.parseCIDR("64:ff9b::/96"); // RFC 6052: an IPv4 address in its last 32 bits
+/** Names for loopback (RFC 6761), which no server outside has to be asked about. */
+const OWN_NAMES = /^(.*\.)?localhost\.?$/i;
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR("2000::/3"); // RFC 4291: whatever lies outside is no public host
 
 /** A call to an address that is not allowed, that answered too much, or that led on too often. Its message names no address. */
@@ -48,7 +50,7 @@ export interface Outgoing {
    * connected to, so no second answer can slip in. Sockets do not ask it for literal addresses: `assertAllowed` comes first.
    */
   readonly lookup: LookupFunction;
-  /** @throws OutgoingRefusal for a literal address that is not allowed; names pass, their answers are looked at by `lookup`. */
+  /** @throws OutgoingRefusal for a literal address that is not allowed, and for names of this machine where it is not; other names pass, their answers are looked at by `lookup`. */
   readonly assertAllowed: (host: string) => void;
   readonly close: () => Promise<void>;
 }
@@ -58,26 +60,39 @@ export interface OutgoingOptions {
   readonly allowPrivateAddresses: boolean;
   readonly totalTimeoutMs?: number;
   readonly answerMaxBytes?: number;
+  /** DNS servers instead of the machine's, as `address:port`, where only public addresses may be reached. */
+  readonly dnsServers?: readonly string[];
 }
 
 /** Opens a pool of connections of its own, so that what it may reach is decided in one place. */
 export function openOutgoing(options: OutgoingOptions): Outgoing {
   const { allowPrivateAddresses, totalTimeoutMs = TOTAL_TIMEOUT_MS, answerMaxBytes = ANSWER_MAX_BYTES } = options;
 
+  const lookUp = openLookUps({ isPrivateAllowed: allowPrivateAddresses, servers: options.dnsServers });
+
   function assertAllowed(host: string): void {
+    if (!allowPrivateAddresses && OWN_NAMES.test(host)) throw new OutgoingRefusal("The name is this machine's own");
     const literal = host.replace(/^\[(.*)\]$/, "$1");
     if (ipaddr.isValid(literal)) assertAddress(literal, allowPrivateAddresses);
   }
 
   const lookup: LookupFunction = (hostname, wanted, done) => {
-    lookUp(hostname, { ...wanted, all: true }, (error, found: LookupAddress[]) => {
-      const problem = error ?? problemOf(() => mustBeAllowed(found));
-      const [first] = found;
-      if (problem || !first) done(problem ?? new OutgoingRefusal("The name has no address"), "", 0);
-      else if (wanted.all) done(null, found);
-      else done(null, first.address, first.family);
-    });
+    findAllowed(hostname, familyOf(wanted.family)).then(
+      ([first, ...others]) => {
+        if (wanted.all) done(null, [first, ...others]);
+        else done(null, first.address, first.family);
+      },
+      (error: unknown) => done(asError(error), "", 0),
+    );
   };
+
+  async function findAllowed(name: string, family: number): Promise<[LookupAddress, ...LookupAddress[]]> {
+    assertAllowed(name);
+    const [first, ...others] = await lookUp(name, family);
+    if (!first) throw new OutgoingRefusal("The name has no address");
+    mustBeAllowed([first, ...others]);
+    return [first, ...others];
+  }
 
   /** Of several answers one is not allowed: which of them the socket takes is not ours to say, so all are refused. */
   function mustBeAllowed(found: readonly LookupAddress[]): void {
@@ -198,6 +213,14 @@ function problemOf(check: () => void): Error | undefined {
     check();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error : new Error("unknown");
+    return asError(error);
   }
+}
+
+function familyOf(wanted: LookupOptions["family"]): number {
+  return Number(String(wanted ?? 0).replace("IPv", ""));
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error("unknown");
 }

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { pbkdf2 } from "node:crypto";
+import { createSocket } from "node:dgram";
+import type { Socket } from "node:dgram";
 import { createServer } from "node:http";
 import type { IncomingHttpHeaders, RequestListener, Server } from "node:http";
 import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
+import { promisify } from "node:util";
+import { limitedTo } from "../../src/context/look-ups.ts";
 import { openOutgoing, OutgoingRefusal } from "../../src/context/outgoing.ts";
 
 // Addresses of this very machine, in every way that some parser takes for one; isolation.md §4 has the first seven.
@@ -150,5 +155,77 @@ describe("an answer", () => {
 
   test("that does not come is not waited for", async () => {
     await expect(open.fetch(`${one.url}/silent`)).rejects.toThrow(/aborted|timeout/i);
+  });
+});
+
+/** A DNS server that says of each name that it has this address; one that says nothing without an address. */
+async function dnsServer(
+  address?: readonly number[],
+): Promise<{ readonly socket: Socket; readonly servers: string[] }> {
+  const socket = createSocket("udp4");
+  socket.on("message", (question, { port, address: from }) => {
+    if (!address) return;
+    const end = question.indexOf(0, 12) + 5; // after the name, its type and its class
+    const isV4 = question.readUInt16BE(end - 4) === 1;
+    const header = Buffer.from([...question.subarray(0, 2), 0x81, 0x80, 0, 1, 0, isV4 ? 1 : 0, 0, 0, 0, 0]);
+    const answer = isV4 ? Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, ...address]) : Buffer.alloc(0);
+    socket.send(Buffer.concat([header, question.subarray(12, end), answer]), port, from);
+  });
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  return { socket, servers: [`127.0.0.1:${socket.address().port}`] };
+}
+
+describe("a name", () => {
+  test("whose servers never answer holds up nobody else: not the threads that passwords and files need", async () => {
+    const { socket, servers } = await dnsServer();
+    const outgoing = openOutgoing({ allowPrivateAddresses: false, dnsServers: servers });
+    let answered = 0;
+    const calls = Array.from({ length: 8 }, (_, count) =>
+      outgoing.fetch(`https://silent-${count}.example/`).finally(() => (answered += 1)),
+    );
+    const outcomes = Promise.allSettled(calls);
+
+    await promisify(pbkdf2)("a", "b", 1, 32, "sha256");
+
+    expect(answered).toBe(0);
+    expect((await outcomes).map(({ status }) => status)).toEqual(Array(8).fill("rejected"));
+    await outgoing.close();
+    socket.close();
+  });
+
+  test("is looked up by DNS, and refused where the answer is an address inside", async () => {
+    const [inside, outside] = [await dnsServer([127, 0, 0, 1]), await dnsServer([93, 184, 215, 14])];
+    const look = async ({ servers }: typeof inside) => {
+      const outgoing = openOutgoing({ allowPrivateAddresses: false, dnsServers: servers });
+      const answer = await new Promise((resolve) =>
+        outgoing.lookup("a.example", { all: true }, (error, found) => resolve(error ?? found)),
+      );
+      await outgoing.close();
+      return answer;
+    };
+
+    expect(await look(inside)).toBeInstanceOf(OutgoingRefusal);
+    expect(await look(outside)).toEqual([{ address: "93.184.215.14", family: 4 }]);
+    for (const { socket } of [inside, outside]) socket.close();
+  });
+
+  test("of this machine is found where private addresses are allowed", async () => {
+    expect(await (await open.fetch(one.url.replace("127.0.0.1", "localhost"))).text()).toBe("one");
+  });
+
+  test("that is waited for in vain keeps its place until its look-up ends, and whoever waits behind it gives up", async () => {
+    const limited = limitedTo(1, 50);
+    let end = (): void => undefined;
+    const endless = new Promise<void>((resolve) => (end = resolve));
+    let begun = 0;
+    const next = async () => (begun += 1);
+
+    const first = limited(() => endless);
+    await expect(Promise.all([expect(first).rejects.toThrow("no answer"), limited(next)])).rejects.toThrow("no answer");
+    expect(begun).toBe(0);
+    end();
+    await endless;
+
+    expect(await limited(next)).toBe(1);
   });
 });
