@@ -92,12 +92,13 @@ export async function askForTokens(
 
 async function configurationOf(issuers: Issuers, client: ProviderClient): Promise<oauth.Configuration> {
   const { issuer } = client.provider;
+  const clientSecret = client.clientSecret();
   const metadata = await issuers.metadata(issuer);
   const configuration = new oauth.Configuration(
     metadata,
     client.clientId,
     undefined,
-    authenticationOf(client, metadata.token_endpoint_auth_methods_supported),
+    authenticationOf(clientSecret, metadata.token_endpoint_auth_methods_supported),
   );
   configuration.timeout = TIMEOUT_SECONDS;
   configuration[oauth.customFetch] = issuers.outgoingTo(issuer).fetch;
@@ -107,7 +108,7 @@ async function configurationOf(issuers: Issuers, client: ProviderClient): Promis
 }
 
 /** In the body where the provider says so; in the header otherwise, which is the default of OpenID Connect Discovery §3. */
-function authenticationOf({ clientSecret }: ProviderClient, methods: readonly string[] = []): oauth.ClientAuth {
+function authenticationOf(clientSecret: string | undefined, methods: readonly string[] = []): oauth.ClientAuth {
   if (clientSecret === undefined) return oauth.None();
   return methods.includes("client_secret_post") && !methods.includes("client_secret_basic")
     ? oauth.ClientSecretPost(clientSecret)

@@ -14,8 +14,12 @@ export interface ProviderClient {
   readonly name: string;
   readonly provider: TrustedProvider;
   readonly clientId: string;
-  /** Undefined for a public client, which proves itself by PKCE alone. */
-  readonly clientSecret: string | undefined;
+  /**
+   * Undefined for a public client, which proves itself by PKCE alone. Asked for where it is used: one that does not open spoils no list.
+   *
+   * @throws UPSTREAM_FAILED for a secret that no longer opens.
+   */
+  readonly clientSecret: () => string | undefined;
 }
 
 /** What outside identities need beyond a tenant's rows. */
@@ -45,7 +49,9 @@ export function openIdentities(options: IdentitiesOptions): Identities {
     clients: oidcIssuers.flatMap((trusted) => {
       const { clientId, clientSecret, issuer, name = new URL(issuer).host } = trusted;
       if (clientId === undefined) return [];
-      return [{ id: issuer, name, provider: installationProvider(trusted), clientId, clientSecret }];
+      return [
+        { id: issuer, name, provider: installationProvider(trusted), clientId, clientSecret: () => clientSecret },
+      ];
     }),
     issuers: openIssuers({
       isInstallations: (issuer) => installation.some((provider) => provider.issuer === issuer),

@@ -102,9 +102,11 @@ class DeleteIdentityProviderPayload {
 
 @Resolver(() => IdentityProvider)
 export class IdentityProviderResolver {
-  @FieldResolver(() => Boolean, { description: "Whether a secret is kept for it; a public client has none." })
-  hasClientSecret(@Root() provider: IdentityProviderRow): boolean {
-    return provider.clientSecretSealed !== null;
+  @FieldResolver(() => Boolean, {
+    description: "Whether a secret is kept for it that can still be read; a public client has none.",
+  })
+  hasClientSecret(@Root() provider: IdentityProviderRow, @Ctx() ctx: TenantContext): boolean {
+    return identityProviders.hasSecret(ctx, provider);
   }
 
   @FieldResolver(() => URLScalar, {

@@ -157,11 +157,17 @@ export async function clients(ctx: TenantContext): Promise<ProviderClient[]> {
     name: row.name,
     provider: tenantProvider(row),
     clientId: row.clientId,
-    clientSecret:
-      row.clientSecretSealed === null
-        ? undefined
-        : ctx.accounts.sealing.open(row.clientSecretSealed, placeOf(ctx, row.id)),
+    clientSecret: () => secretOf(ctx, row),
   }));
+}
+
+/** Whether a secret is kept that still opens; sealed by another MASTER_KEY it has to be given again. */
+export function hasSecret(ctx: TenantContext, row: IdentityProviderRow): boolean {
+  try {
+    return secretOf(ctx, row) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 const names = z.record(z.string(), z.string()).catch({});
@@ -249,6 +255,17 @@ async function keepSecret(
   if (secret === undefined || (secret === null && row.clientSecretSealed === null)) return row;
   const clientSecretSealed = secret === null ? null : tx.accounts.sealing.seal(secret, placeOf(tx, row.id));
   return tx.db.identityProvider.update({ where: { id: row.id }, data: { clientSecretSealed } });
+}
+
+/** @throws UPSTREAM_FAILED for a secret that no longer opens. */
+function secretOf(ctx: TenantContext, { id, clientSecretSealed }: IdentityProviderRow): string | undefined {
+  if (clientSecretSealed === null) return undefined;
+  try {
+    return ctx.accounts.sealing.open(clientSecretSealed, placeOf(ctx, id));
+  } catch (cause) {
+    const message = "The provider's secret can no longer be read: an owner has to give it again";
+    throw new AppError("UPSTREAM_FAILED", message, { cause });
+  }
 }
 
 function placeOf({ tenant }: TenantContext, id: string): string {
