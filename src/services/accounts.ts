@@ -81,9 +81,10 @@ export async function signIn(
  * ends the sign-in, because one of the two who have it has stolen it.
  *
  * @throws UNAUTHENTICATED for a token that is unknown, expired, used, or of a sign-in, person or tenant that is over or inactive.
- * @throws TENANT_MISMATCH when the request names another tenant.
+ * @throws TENANT_MISMATCH when the request names another tenant; RATE_LIMITED.
  */
 export async function refresh(ctx: TenantContext, refreshToken: string): Promise<SignedIn> {
+  await attempts.countUse(ctx);
   const tenantId = signIns.tenantOf(refreshToken);
   const door = tenantId === null ? null : await ctx.door.of(tenantId);
   if (!door) throw signInOver();

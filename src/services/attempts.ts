@@ -1,4 +1,4 @@
-import ipaddr from "ipaddr.js";
+import { networkOf } from "../context/networks.ts";
 import type { Allowance } from "../context/rate-limits.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
@@ -22,6 +22,9 @@ const MAILS_TO: Allowance = { name: "password_reset", points: 3, seconds: HOUR_S
 const MAILS_FROM: Allowance = { name: "password_reset_from_address", points: 20, seconds: HOUR_SECONDS };
 /** Tokens that came by mail, by the address that shows them. Guessing 256 bits is hopeless; this bounds what it costs us. */
 const TOKENS_FROM: Allowance = { name: "mailed_token_from_address", points: 50, seconds: QUARTER_HOUR_SECONDS };
+
+/** Uses of tokens, good or not, by the network: each asks a database, and an office of a thousand people renews some 70 sign-ins a minute. */
+const USES_FROM: Allowance = { name: "token_use_from_address", points: 120, seconds: 60 };
 
 const NOBODY = "00000000-0000-0000-0000-000000000000";
 const SIGN_INS_LOOKED_AT = 200;
@@ -91,6 +94,11 @@ export async function countToken(ctx: TenantContext): Promise<Attempt> {
   };
 }
 
+/** Counts that somebody shows a token of whatever kind, before anything is looked up for it. @throws RATE_LIMITED */
+export async function countUse(ctx: TenantContext): Promise<void> {
+  await take(ctx, USES_FROM, networkOf(ctx.ip));
+}
+
 async function take(ctx: TenantContext, allowance: Allowance, key: string): Promise<void> {
   const { isWithin, resetSeconds } = await ctx.accounts.limits.take(allowance, key, 1);
   if (!isWithin) throw tooMany(resetSeconds);
@@ -118,12 +126,4 @@ async function isKnownFrom(
     take: SIGN_INS_LOOKED_AT,
   });
   return recent.some(({ ip }) => networkOf(ip ?? undefined) === network);
-}
-
-/** What one caller cannot change at will: an address of version 4, and the first half of one of version 6, which whole networks own. */
-function networkOf(ip: string | undefined): string {
-  if (ip === undefined || !ipaddr.isValid(ip)) return "unknown";
-  const address = ipaddr.process(ip);
-  if (address.kind() === "ipv4") return address.toString();
-  return `${address.toByteArray().slice(0, 8).join(".")}/64`;
 }

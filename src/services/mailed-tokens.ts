@@ -97,6 +97,7 @@ export async function verifyEmail(ctx: TenantContext, text: string): Promise<Per
 
 /** Looks at a token and its person. @throws UNAUTHENTICATED unless both are good. */
 async function show(ctx: TenantContext, purposes: readonly TokenPurpose[], text: string): Promise<Shown> {
+  await attempts.countUse(ctx);
   const attempt = await attempts.countToken(ctx);
   const [purpose] = purposes;
   const tenantId = purpose === undefined ? null : oneTimeTokens.tenantOf(purpose, text);

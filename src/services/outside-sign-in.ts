@@ -11,6 +11,7 @@ import type { UserRow } from "../context/rows.ts";
 import { AppError, badInput } from "../errors.ts";
 import * as accounts from "./accounts.ts";
 import type { SignedIn } from "./accounts.ts";
+import * as attempts from "./attempts.ts";
 import * as audit from "./audit.ts";
 import { isId } from "./checks.ts";
 import * as identityProviders from "./identity-providers.ts";
@@ -130,8 +131,10 @@ export async function finish(
  * Exchanges the code that the browser came back with for credentials.
  *
  * @throws UNAUTHENTICATED for a code that is unknown, used or expired, and for a person or tenant that is no longer active.
+ * @throws RATE_LIMITED
  */
 export async function complete(ctx: TenantContext, code: string): Promise<SignedIn> {
+  await attempts.countUse(ctx);
   const tenantId = oneTimeTokens.tenantOf("outside_code", code);
   const door = tenantId === null ? null : await ctx.door.of(tenantId);
   const found = door && (await oneTimeTokens.find(door, ["outside_code"], code));
@@ -173,9 +176,12 @@ async function welcome(door: TenantContext, { provider }: ProviderClient, claims
 async function applyRole(door: TenantContext, user: UserRow, role: UserRow["role"] | undefined): Promise<UserRow> {
   if (role === undefined || role === user.role || user.role === USER_ROLES.OWNER) return user;
   return write(door, async (tx) => {
+    // Whoever was given another role meanwhile, OWNER above all, keeps that one.
+    const { count } = await tx.db.user.updateMany({ where: { id: user.id, role: user.role }, data: { role } });
+    if (count === 0) return (await tx.db.user.findUnique({ where: { id: user.id } })) ?? user;
     const details = { role, before: user.role, by: "identity provider" };
     await audit.record(tx, { action: "user.update", target: user.id, details });
-    return tx.db.user.update({ where: { id: user.id }, data: { role } });
+    return { ...user, role };
   });
 }
 

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { personOf } from "../support/people.ts";
-import { dataOf } from "../support/send.ts";
+import { codesOf, dataOf } from "../support/send.ts";
+import type { Sender } from "../support/send.ts";
 import type { TestTenant } from "../support/tenants.ts";
 
 const ISSUER = "https://id.example.org";
@@ -21,14 +22,14 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-async function trusting(name = "Ours"): Promise<{ tenant: TestTenant; id: string }> {
+async function trusting(name = "Ours"): Promise<{ tenant: TestTenant; send: Sender; id: string }> {
   const tenant = await app.newTenant();
-  const owner = await personOf(app, tenant, { role: "owner" });
-  const answer = await owner.send<{ createIdentityProvider: { identityProvider: { id: string } } }>(
+  const { send } = await personOf(app, tenant, { role: "owner" });
+  const answer = await send<{ createIdentityProvider: { identityProvider: { id: string } } }>(
     `mutation ($input: CreateIdentityProviderInput!) { createIdentityProvider(input: $input) { identityProvider { id } } }`,
     { input: { name, issuer: ISSUER, clientId: "of-tenant", clientSecret: "a-secret-of-this-tenant" } },
   );
-  return { tenant, id: dataOf(answer).createIdentityProvider.identityProvider.id };
+  return { tenant, send, id: dataOf(answer).createIdentityProvider.identityProvider.id };
 }
 
 async function look(tenantId: string, from = "198.51.100.1") {
@@ -50,6 +51,19 @@ describe("the providers of a tenant", () => {
     expect((await look("nonsense")).body).toEqual([]);
   });
 
+  test("go on being listed when a secret can no longer be read; it is asked for again where it is needed", async () => {
+    const { tenant, send, id } = await trusting();
+    await tenant.db.identityProvider.update({ where: { id }, data: { clientSecretSealed: "sealed by another key" } });
+
+    const listed = await send("{ identityProviders { id hasClientSecret } }");
+    const start = await fetch(`${app.app.url}/auth/start?tenant=${tenant.id}&provider=${id}`);
+
+    expect((await look(tenant.id)).body).toHaveLength(2);
+    expect(dataOf(listed)).toEqual({ identityProviders: [{ id, hasClientSecret: false }] });
+    expect(start.status).toBe(502);
+    expect(await start.text()).toContain("an owner has to give it again");
+  });
+
   test("are looked at again and again by somebody who is slowed down, whatever tenants they name", async () => {
     const { tenant } = await trusting();
     const named = Array.from({ length: 130 }, (_, count) => (count % 2 === 0 ? tenant.id : randomUUID()));
@@ -60,4 +74,15 @@ describe("the providers of a tenant", () => {
     expect(new Set(statuses)).toEqual(new Set([200, 429]));
     expect(statuses.filter((status) => status === 429).length).toBeGreaterThanOrEqual(10);
   });
+});
+
+test.each([
+  ["refreshToken", 'mutation { refreshToken(refreshToken: "nonsense") { accessToken } }', "198.51.100.3"],
+  ["completeSignIn", 'mutation { completeSignIn(code: "nonsense") { accessToken } }', "198.51.100.4"],
+])("%s is asked by one network some times a minute, whatever it brings", async (_name, query, from) => {
+  const ask = () => app.anonymous(query, {}, { "X-Forwarded-For": from });
+
+  const codes = (await Promise.all(Array.from({ length: 130 }, ask))).flatMap(codesOf);
+
+  expect(new Set(codes)).toEqual(new Set(["UNAUTHENTICATED", "RATE_LIMITED"]));
 });

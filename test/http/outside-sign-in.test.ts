@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { createHash, randomUUID } from "node:crypto";
+import pg from "pg";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { openBrowser } from "../support/browser.ts";
@@ -353,7 +354,7 @@ describe("a provider of the installation", () => {
     expect(await acme.db.user.count()).toBe(0);
   });
 
-  test("changes roles at each sign-in, but demotes no owner", async () => {
+  test("changes roles at each sign-in, but demotes no owner, however short a time they have been one", async () => {
     const acme = await app.newTenant();
     const ada = account({ more: { organisation: acme.id, position: "clerk" } });
     const roleAfter = async (stored: string) => {
@@ -364,6 +365,20 @@ describe("a provider of the installation", () => {
 
     expect(await roleAfter("admin")).toBe("USER");
     expect(await roleAfter("owner")).toBe("OWNER");
+    await acme.db.user.updateMany({ where: { email: ada.email ?? "" }, data: { role: "admin" } });
+    const other = new pg.Client({ connectionString: app.database.superuserUrl });
+    await other.connect();
+    try {
+      await other.query("BEGIN");
+      await other.query("UPDATE users SET role = 'owner' WHERE tenant_id = $1", [acme.id]);
+      const page = at(acme, ada);
+      const waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+      while ((await other.query(waiting)).rowCount === 0);
+      await other.query("COMMIT");
+      expect(dataOf(await complete(codeIn(await page))).completeSignIn.user.role).toBe("OWNER");
+    } finally {
+      await other.end();
+    }
   });
 });
 
