@@ -1,5 +1,5 @@
 import type { UserRow } from "../context/rows.ts";
-import type { Allowance } from "../context/rate-limits.ts";
+import type { Allowance, Standing } from "../context/rate-limits.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
 import * as mail from "./mail/mail.ts";
@@ -9,6 +9,11 @@ import * as signIns from "./sign-ins.ts";
 const MAILED_TOKENS = ["invitation", "verification", "reset"] as const;
 /** Changes that send mail to one address, whoever's it is or was: nobody's mailbox is flooded by moving people there and away. */
 const MOVES: Allowance = { name: "address_changes", points: 5, seconds: 3_600 };
+
+/** To one person: nobody's mailbox is flooded. */
+const INVITATIONS: Allowance = { name: "invitations", points: 5, seconds: 3_600 };
+/** Of one tenant, to whomever: a school year begins with some hundreds, and a sender of unwanted mail needs many thousands. */
+const INVITATIONS_OF_TENANT: Allowance = { name: "tenant_invitations", points: 500, seconds: 3_600 };
 
 /**
  * What follows from another address: tokens in the old mailbox become useless, and somebody there is told. Whoever had not accepted an
@@ -49,4 +54,22 @@ export async function countMove(ctx: TenantContext, userId: string, email: strin
     const message = `An address takes part in at most ${MOVES.points} changes an hour`;
     throw new AppError("RATE_LIMITED", message, { retryAfterSeconds: resetSeconds });
   }
+}
+
+/**
+ * Counts that an invitation is to be sent, again to somebody where a person is named. Belongs before the transaction, as `countMove`.
+ *
+ * @throws RATE_LIMITED beyond INVITATIONS_OF_TENANT, or INVITATIONS to that person.
+ */
+export async function countInvitation(ctx: TenantContext, userId?: string): Promise<void> {
+  if (userId !== undefined) {
+    const one = await ctx.accounts.limits.take(INVITATIONS, `${ctx.tenant.id} ${userId}`, 1);
+    if (!one.isWithin) throw tooMany(`A person gets at most ${INVITATIONS.points} invitations an hour`, one);
+  }
+  const all = await ctx.accounts.limits.take(INVITATIONS_OF_TENANT, ctx.tenant.id, 1);
+  if (!all.isWithin) throw tooMany(`A tenant sends at most ${INVITATIONS_OF_TENANT.points} invitations an hour`, all);
+}
+
+function tooMany(message: string, { resetSeconds }: Standing): AppError {
+  return new AppError("RATE_LIMITED", message, { retryAfterSeconds: resetSeconds });
 }

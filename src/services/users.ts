@@ -11,7 +11,7 @@ import { pageOf } from "./paging.ts";
 import type { Page, PageArgs } from "./paging.ts";
 import * as passwords from "./passwords.ts";
 import { wordOf, wordsFilter } from "./stored-words.ts";
-import { countMove, endAccess, moveToAddress } from "./user-access.ts";
+import { countInvitation, countMove, endAccess, moveToAddress } from "./user-access.ts";
 import { lockOwners, requireOwnerLeft, requireRightOver, requireScopesOf } from "./user-rights.ts";
 import { write } from "./writes.ts";
 
@@ -24,7 +24,6 @@ const TIME_ZONE_LENGTH_MAX = 50; // likewise
 const METADATA_BYTES_MAX = 65_536;
 const SEARCH_LENGTH_MAX = 255;
 const TIME_ZONE_DEFAULT = "UTC";
-const INVITATIONS = { name: "invitations", points: 5, seconds: 3_600 }; // to one person: nobody's mailbox is flooded
 const ORDER = { field: "createdAt", direction: "asc" } as const;
 /** What only signing in needs: everything else leaves it out when it reads a person. */
 export const SECRETS = {
@@ -114,7 +113,7 @@ export function timeZoneOf(user: Pick<Person, "timezone">): string {
  * @param input.email trimmed and put into lower case: one address is one person of the tenant.
  * @throws BAD_USER_INPUT for a malformed address, a name out of bounds or a weak password; CONFLICT when the tenant has the address.
  * @throws FORBIDDEN for an OWNER by anybody but an owner or the platform.
- * @throws QUOTA_EXCEEDED beyond PEOPLE_MAX, give or take those who are added at the same moment.
+ * @throws QUOTA_EXCEEDED beyond PEOPLE_MAX, give or take those who are added at the same moment; RATE_LIMITED as countInvitation.
  */
 export async function create(ctx: TenantContext, input: NewUser): Promise<Person> {
   requireScope(ctx, SCOPES.USERS_ADMIN);
@@ -125,6 +124,7 @@ export async function create(ctx: TenantContext, input: NewUser): Promise<Person
   problems.throwIfAny();
   requireRightOver(ctx, input.role);
   requireScopesOf(ctx, input.role);
+  if (input.sendInvitation) await countInvitation(ctx);
   // Before the transaction: it takes long on purpose, and a connection should not wait for it.
   const passwordHash = input.password == null ? null : await passwords.hash(input.password, ctx.tenant.id);
   return write(ctx, async (tx) => {
@@ -219,10 +219,11 @@ export async function updateProfile(ctx: TenantContext, changes: ProfileChanges)
  * Sends an invitation once more; links of earlier ones stop working.
  *
  * @throws NOT_FOUND; CONFLICT for somebody who is deactivated, or who has a password and a proven address and needs none.
- * @throws RATE_LIMITED beyond INVITATIONS.
+ * @throws RATE_LIMITED as countInvitation.
  */
 export async function resendInvitation(ctx: TenantContext, id: string): Promise<void> {
   requireScope(ctx, SCOPES.USERS_ADMIN);
+  await countInvitation(ctx, id);
   await write(ctx, async (tx) => {
     const select = { email: true, active: true, emailVerified: true, passwordHash: true } as const;
     const user = await tx.db.user.findUnique({ where: { id }, select });
@@ -230,11 +231,6 @@ export async function resendInvitation(ctx: TenantContext, id: string): Promise<
     if (!user.active) throw new AppError("CONFLICT", "The person is deactivated");
     if (user.emailVerified && user.passwordHash !== null)
       throw new AppError("CONFLICT", "The person has accepted an invitation already");
-    const { isWithin, resetSeconds } = await tx.accounts.limits.take(INVITATIONS, `${tx.tenant.id} ${id}`, 1);
-    if (!isWithin) {
-      const message = `A person gets at most ${INVITATIONS.points} invitations an hour`;
-      throw new AppError("RATE_LIMITED", message, { retryAfterSeconds: resetSeconds });
-    }
     await mail.queue(tx, { kind: "invitation", userId: id, email: user.email });
     await audit.record(tx, { action: "user.invite", target: id });
   });

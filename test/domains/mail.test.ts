@@ -56,6 +56,23 @@ describe("mail that goes into files", () => {
     expect(statSync(app.mailbox.folder).mode & 0o777).toBe(0o700);
   });
 
+  test("a tenant invites at most five hundred times an hour; people without an invitation are added all the same", async () => {
+    const [acme, globex] = [await app.newTenant(), await app.newTenant()];
+    const { limits } = app.app.context.accounts;
+    await limits.take({ name: "tenant_invitations", points: 500, seconds: 3_600 }, acme.id, 499);
+    const add = async (tenant: TestTenant, sendInvitation: boolean) => {
+      const input = { email: anAddress(), sendInvitation };
+      const query = "mutation ($input: CreateUserInput!) { createUser(input: $input) { user { id } } }";
+      return codesOf(await tenant.send(query, { input }));
+    };
+    const id = await invite(acme, anAddress());
+
+    expect(await add(acme, true)).toEqual(["RATE_LIMITED"]);
+    expect(codesOf(await resend(acme, id))).toEqual(["RATE_LIMITED"]);
+    expect(await add(acme, false)).toEqual([]);
+    expect(await add(globex, true)).toEqual([]);
+  });
+
   test("what is no longer committed is not sent: a refused mutation leaves no mail", async () => {
     const acme = await app.newTenant();
     const email = anAddress();
