@@ -6,7 +6,8 @@ import type { UserRole } from "./permissions.ts";
 const SUBJECT_LENGTH_MAX = 255; // as in prisma/models/identity-providers.prisma
 const EMAIL_LENGTH_MAX = 255; // as in prisma/models/users.prisma
 const NAME_LENGTH_MAX = 255;
-const EMAIL = /^[^@\s]+@[^@\s]+$/;
+/** ASCII alone: lower case by Unicode makes a k of the Kelvin sign, and so somebody else of whoever has one in their address. */
+const EMAIL = /^[!-?A-~]+@[!-?A-~]+$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** What becomes of people whom the tenant does not know. The GraphQL name is the key, the stored word the value. */

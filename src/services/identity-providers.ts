@@ -28,7 +28,7 @@ const SECRET_LENGTH_MAX = 1_000;
 const WORD_LENGTH_MAX = 255;
 const ROLES_MAX = 50;
 const DOMAINS_MAX = 50;
-const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
 
 /** Names of claims that differ from what providers usually call them. */
 interface ClaimNamesInput {
@@ -219,7 +219,7 @@ function problemsOf(input: Omit<NewProviderInput, "name" | "issuer" | "clientId"
     if (words.indexOf(word) < index) problems.add(`input.roles.${index}.word`, "is mapped twice");
   }
   for (const [index, domain] of (input.emailDomains ?? []).entries())
-    if (!DOMAIN.test(domain.toLowerCase())) problems.add(`input.emailDomains.${index}`, "is no domain");
+    if (!DOMAIN.test(domain)) problems.add(`input.emailDomains.${index}`, "is no domain");
   return problems;
 }
 

@@ -156,6 +156,7 @@ describe("an identity provider is refused", () => {
       "input.roles.1.word",
     ],
     ["with a domain that is none", { emailDomains: ["a@example.org"] }, "input.emailDomains.0"],
+    ["with a domain that looks like another", { emailDomains: ["ban\u212A.example"] }, "input.emailDomains.0"],
     ["with too many domains", { emailDomains: Array.from({ length: 51 }, () => "example.org") }, "input.emailDomains"],
   ])("%s", async (_what, input, path) => {
     const { owner } = await owned();
