@@ -8,6 +8,8 @@ import { codesOf, dataOf, sendTo } from "../support/send.ts";
 import type { Answer, Sender } from "../support/send.ts";
 import { anId } from "../support/tenants.ts";
 import type { TestTenant } from "../support/tenants.ts";
+import { anAddress, create, mutate, resend, update, userOf } from "../support/users.ts";
+import type { Input } from "../support/users.ts";
 
 let app: TestApp;
 beforeAll(async () => {
@@ -16,33 +18,9 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 const PASSWORD = "seven purple gondolas drift";
-const USER = "id email name role active emailVerified timezone metadata lastLoginAt";
-
-type User = Readonly<Record<"id" | "email" | "role" | "timezone", string>> & {
-  readonly name: string | null;
-  readonly active: boolean;
-  readonly emailVerified: boolean;
-  readonly metadata: object;
-};
 interface Asked {
   readonly tenantContext: { readonly scopes: readonly string[] };
 }
-type Input = Readonly<Record<string, unknown>>;
-
-function mutate(send: Sender, mutation: "createUser" | "updateUser" | "updateProfile", input: Input) {
-  const type = `${mutation.charAt(0).toUpperCase()}${mutation.slice(1)}Input!`;
-  return send<{ done: { user: User } }>(
-    `mutation ($input: ${type}) { done: ${mutation}(input: $input) { user { ${USER} } } }`,
-    { input },
-  );
-}
-
-const create = (send: Sender, input: Input) => mutate(send, "createUser", input);
-const update = (send: Sender, input: Input) => mutate(send, "updateUser", input);
-const resend = (send: Sender, userId: string) =>
-  send("mutation ($userId: ID!) { resendInvitation(userId: $userId) }", { userId });
-const userOf = (answer: Answer<{ done: { user: User } }>): User => dataOf(answer).done.user;
-const anAddress = (): string => `${anId()}@example.com`;
 
 function pathsOf(answer: Answer<unknown>): unknown {
   return answer.errors?.[0]?.extensions["fields"];
