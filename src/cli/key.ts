@@ -1,16 +1,22 @@
-import { parseArgs } from "node:util";
 import type { AppContext } from "../context/app-context.ts";
 import { ALL_SCOPES } from "../context/permissions.ts";
 import type { Scope } from "../context/permissions.ts";
 import { notFound } from "../errors.ts";
 import * as apiKeys from "../services/api-keys.ts";
 import { isId } from "../services/checks.ts";
-import { UsageError } from "./command.ts";
+import { readWords, UsageError } from "./command.ts";
 import { actForTenant } from "./operator.ts";
 
 const USAGE =
   "atrium key create --tenant <id> --scopes all|<scope>,… [--name <name>] [--expires-in-days <days>] | revoke <key id> --tenant <id>";
 
+const OPTIONS = {
+  tenant: { type: "string" },
+  name: { type: "string" },
+  scopes: { type: "string" },
+  "expires-in-days": { type: "string" },
+} as const;
+type Options = ReturnType<typeof readWords<typeof OPTIONS>>["options"];
 type Print = (line: string) => void;
 
 /**
@@ -21,7 +27,7 @@ type Print = (line: string) => void;
  */
 export async function runKeyCommand(args: readonly string[], app: AppContext, print: Print): Promise<number> {
   const [action = "", ...rest] = args;
-  const { subject, options } = parse(rest);
+  const { subject, options } = readWords(rest, OPTIONS, USAGE);
   switch (action) {
     case "create":
       if (subject !== undefined) throw new UsageError(USAGE);
@@ -30,33 +36,6 @@ export async function runKeyCommand(args: readonly string[], app: AppContext, pr
       return revoke(app, required(subject), options, print);
     default:
       throw new UsageError(USAGE);
-  }
-}
-
-interface Options {
-  readonly tenant?: string | undefined;
-  readonly name?: string | undefined;
-  readonly scopes?: string | undefined;
-  readonly "expires-in-days"?: string | undefined;
-}
-
-function parse(args: readonly string[]): { readonly subject: string | undefined; readonly options: Options } {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        tenant: { type: "string" },
-        name: { type: "string" },
-        scopes: { type: "string" },
-        "expires-in-days": { type: "string" },
-      },
-    });
-    if (positionals.length > 1) throw new UsageError(USAGE);
-    return { subject: positionals[0], options: values };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`${error instanceof Error ? error.message : "Not understood"}\n${USAGE}`);
   }
 }
 

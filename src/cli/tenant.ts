@@ -1,14 +1,20 @@
-import { parseArgs } from "node:util";
 import type { AppContext } from "../context/app-context.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import * as tenants from "../services/tenants.ts";
-import { UsageError } from "./command.ts";
+import { readWords, UsageError } from "./command.ts";
 import { actForPlatform } from "./operator.ts";
 
 const USAGE =
   "atrium tenant create <name> [--schema-name <name>] [--plan free|pro|enterprise] [--owner-email <address>] | list [--search <text>] | suspend <id> | resume <id>";
 const PAGE_SIZE = 100;
 
+const OPTIONS = {
+  "schema-name": { type: "string" },
+  plan: { type: "string" },
+  "owner-email": { type: "string" },
+  search: { type: "string" },
+} as const;
+type Options = ReturnType<typeof readWords<typeof OPTIONS>>["options"];
 type Print = (line: string) => void;
 type TenantRow = ReturnType<typeof tenants.own>;
 
@@ -20,7 +26,7 @@ type TenantRow = ReturnType<typeof tenants.own>;
  */
 export async function runTenantCommand(args: readonly string[], app: AppContext, print: Print): Promise<number> {
   const [action = "", ...rest] = args;
-  const { subject, options } = parse(rest);
+  const { subject, options } = readWords(rest, OPTIONS, USAGE);
   const ctx = actForPlatform(app);
   switch (action) {
     case "create":
@@ -34,33 +40,6 @@ export async function runTenantCommand(args: readonly string[], app: AppContext,
       return setActive(ctx, required(subject), true, print);
     default:
       throw new UsageError(USAGE);
-  }
-}
-
-interface Options {
-  readonly "schema-name"?: string | undefined;
-  readonly plan?: string | undefined;
-  readonly "owner-email"?: string | undefined;
-  readonly search?: string | undefined;
-}
-
-function parse(args: readonly string[]): { readonly subject: string | undefined; readonly options: Options } {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        "schema-name": { type: "string" },
-        plan: { type: "string" },
-        "owner-email": { type: "string" },
-        search: { type: "string" },
-      },
-    });
-    if (positionals.length > 1) throw new UsageError(`Put a name of several words into quotes. ${USAGE}`);
-    return { subject: positionals[0], options: values };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`${error instanceof Error ? error.message : "Not understood"}\n${USAGE}`);
   }
 }
 

@@ -1,14 +1,20 @@
-import { parseArgs } from "node:util";
 import type { AppContext } from "../context/app-context.ts";
 import * as users from "../services/users.ts";
 import type { UserRole } from "../services/users.ts";
-import { UsageError } from "./command.ts";
+import { readWords, UsageError } from "./command.ts";
 import { actForTenant } from "./operator.ts";
 
 const USAGE =
   "atrium user create <e-mail address> --tenant <id> [--name <name>] [--role owner|admin|user|viewer] [--invite] [--password-stdin]";
 const INPUT_BYTES_MAX = 10_000; // more than any password has: a wrong file is refused instead of read to its end
 
+const OPTIONS = {
+  tenant: { type: "string" },
+  name: { type: "string" },
+  role: { type: "string" },
+  invite: { type: "boolean" },
+  "password-stdin": { type: "boolean" },
+} as const;
 type Print = (line: string) => void;
 /** Where a password comes from: never from the arguments, which every user of the machine can read. */
 type Input = AsyncIterable<Buffer | string>;
@@ -26,7 +32,7 @@ export async function runUserCommand(
   input: Input = process.stdin,
 ): Promise<number> {
   const [action, ...rest] = args;
-  const { subject, options } = parse(rest);
+  const { subject, options } = readWords(rest, OPTIONS, USAGE);
   if (action !== "create" || subject === undefined || options.tenant === undefined) throw new UsageError(USAGE);
   const role = roleIn(options.role);
   const ctx = await actForTenant(app, options.tenant);
@@ -38,35 +44,6 @@ export async function runUserCommand(
   if (isInvited) print("The invitation goes out within a minute of a running gateway.");
   else if (password === undefined) print("There is no password yet: --invite or --password-stdin gives a way in.");
   return 0;
-}
-
-interface Options {
-  readonly tenant?: string | undefined;
-  readonly name?: string | undefined;
-  readonly role?: string | undefined;
-  readonly invite?: boolean | undefined;
-  readonly "password-stdin"?: boolean | undefined;
-}
-
-function parse(args: readonly string[]): { readonly subject: string | undefined; readonly options: Options } {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        tenant: { type: "string" },
-        name: { type: "string" },
-        role: { type: "string" },
-        invite: { type: "boolean" },
-        "password-stdin": { type: "boolean" },
-      },
-    });
-    if (positionals.length > 1) throw new UsageError(USAGE);
-    return { subject: positionals[0], options: values };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`${error instanceof Error ? error.message : "Not understood"}\n${USAGE}`);
-  }
 }
 
 function roleIn(word = "user"): UserRole {
