@@ -11,6 +11,7 @@ import { newDatabase } from "../support/database.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { hasRedis, startRedis } from "../support/redis.ts";
 import type { TestRedis } from "../support/redis.ts";
+import { until } from "../support/until.ts";
 
 const MINUTE = 60;
 const SHARE = 0.05; // of an allowance, that a process may give beyond it
@@ -84,10 +85,6 @@ async function inRedis(): Promise<Place> {
 
 function allowance(points: number, seconds = MINUTE): Allowance {
   return { name: "things", points, seconds };
-}
-
-async function until(isDone: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isDone())) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Takes one point after another, from several callers at once, until each was refused. @returns how many were given. */

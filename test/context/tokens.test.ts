@@ -11,6 +11,7 @@ import type { TestApp } from "../support/app.ts";
 import { newDatabase } from "../support/database.ts";
 import type { TestDatabase } from "../support/database.ts";
 import { addPerson, signIn, WHO, withToken } from "../support/door.ts";
+import { until } from "../support/until.ts";
 
 const SUBJECT = {
   tenantId: "01a20936-53da-77ce-86f9-96acdf284124",
@@ -57,11 +58,6 @@ const age = async (interval: string) => {
   for (const app of open) app.crossTenant.forget(undefined);
 };
 const forgetAll = () => superuser.query("DELETE FROM atrium.token_keys").then(() => age("0"));
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await condition())) if (Date.now() > deadline) throw new Error("it did not come to it");
-}
 
 test("of processes that start at once, one makes the key, and all of them sign with it", async () => {
   await forgetAll();

@@ -3,12 +3,13 @@ import { rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { openApp } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
-import { anAddress, invite, tokenIn, until } from "../support/invitations.ts";
+import { anAddress, invite, tokenIn } from "../support/invitations.ts";
 import { freePort, startMailServer } from "../support/mail-server.ts";
 import { mailboxIn } from "../support/mailbox.ts";
 import { PLATFORM_KEY, startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
 import { temporaryFolder } from "../support/postgres.ts";
+import { until } from "../support/until.ts";
 
 const MINUTE_MS = 60_000;
 

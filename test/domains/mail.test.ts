@@ -4,10 +4,11 @@ import path from "node:path";
 import * as letters from "../../src/services/mail/letters.ts";
 import { startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
-import { anAddress, invite, tokenIn, until } from "../support/invitations.ts";
+import { anAddress, invite, tokenIn } from "../support/invitations.ts";
 import { codesOf, dataOf } from "../support/send.ts";
 import { anId } from "../support/tenants.ts";
 import type { TestTenant } from "../support/tenants.ts";
+import { until } from "../support/until.ts";
 
 function resend(tenant: TestTenant, userId: string) {
   return tenant.send("mutation ($id: ID!) { resendInvitation(userId: $id) }", { id: userId });

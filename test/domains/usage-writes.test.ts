@@ -17,6 +17,7 @@ import { codesOf, dataOf, sendTo } from "../support/send.ts";
 import type { Sender } from "../support/send.ts";
 import { tenantMaker } from "../support/tenants.ts";
 import type { TestTenant } from "../support/tenants.ts";
+import { until } from "../support/until.ts";
 
 const MASTER_KEY = "test-master-key-0123456789-0123456789";
 const PATIENCE_MS = 120_000; // on a machine that is busy with other tests
@@ -54,14 +55,6 @@ async function openGateway(urls: { readonly gatewayUrl: string; readonly ownerUr
 async function written({ db }: Pick<TestTenant, "db">): Promise<number> {
   const rows = await db.usageCount.findMany({ where: { metric: "requests" } });
   return rows.reduce((sum, { value }) => sum + Number(value), 0);
-}
-
-async function until(isDone: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + PATIENCE_MS / 2;
-  while (!(await isDone())) {
-    if (performance.now() > giveUpAt) throw new Error("It does not come to pass.");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
 }
 
 /** Where a gateway answers that has just been started. @throws Error when it ends before it says so. */

@@ -16,6 +16,7 @@ import { temporaryFolder } from "../support/postgres.ts";
 import { codesOf } from "../support/send.ts";
 import { tenantMaker } from "../support/tenants.ts";
 import type { TestTenant } from "../support/tenants.ts";
+import { until } from "../support/until.ts";
 
 const WRITERS = 6; // for each of two tenants
 const MADE_BEFORE = 3;
@@ -61,10 +62,6 @@ async function asSuperuser<Row extends pg.QueryResultRow>(statement: string): Pr
   } finally {
     await client.end();
   }
-}
-
-async function until(isDone: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isDone())) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Ends PostgreSQL as a crash would. */

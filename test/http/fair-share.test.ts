@@ -7,6 +7,7 @@ import type { TestApp } from "../support/app.ts";
 import { codesOf } from "../support/send.ts";
 import type { Sender } from "../support/send.ts";
 import type { TestTenant } from "../support/tenants.ts";
+import { until } from "../support/until.ts";
 
 const PRESENT = 256; // of one tenant
 const POOL = 8;
@@ -26,11 +27,6 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 const counts = () => app.app.context.fairShare.counts();
-
-/** Waits until something is so; another turn of the event loop each time. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
-}
 
 /** Runs `work` while everybody who reads sessions waits. */
 async function whileHeld(work: (release: () => Promise<void>) => Promise<void>): Promise<void> {

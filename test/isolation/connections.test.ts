@@ -4,10 +4,11 @@ import { Prisma } from "../../src/context/generated/client/client.ts";
 import { TENANT_OWNED_MODELS } from "../../src/context/generated/tenancy/models.ts";
 import { openPrisma } from "../../src/context/prisma.ts";
 import { tenantPool } from "../../src/context/tenant-pool.ts";
+import { until } from "../support/until.ts";
 import { newTenant, openGateway } from "./support/gateway.ts";
 import type { Gateway } from "./support/gateway.ts";
 import { lookUpInOneTick, perTenantClients } from "./support/batching.ts";
-import { ENDINGS, settingsThatSurvive, until } from "./support/turns.ts";
+import { ENDINGS, settingsThatSurvive } from "./support/turns.ts";
 
 const SEALED = [
   "findUnique", "findFirst", "findMany", "create", "createMany", "update", "updateMany", "upsert", "delete", "deleteMany", "count", "groupBy",

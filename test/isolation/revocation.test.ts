@@ -2,9 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/g
 import type { AppContext } from "../../src/context/app-context.ts";
 import { newApiKey } from "../../src/context/crypto.ts";
 import { resolveRequest } from "../../src/context/request.ts";
+import { until } from "../support/until.ts";
 import { newTenant, openContext, openGateway } from "./support/gateway.ts";
 import type { Gateway } from "./support/gateway.ts";
-import { until } from "./support/turns.ts";
 
 // Two processes over one database, each with its own caches; a request is resolved as over HTTP, up to the context.
 

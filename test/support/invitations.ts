@@ -5,20 +5,9 @@ import { dataOf } from "./send.ts";
 import { anId } from "./tenants.ts";
 import type { TestTenant } from "./tenants.ts";
 
-const PATIENCE_MS = 15_000;
-
 /** An address that nobody else has. */
 export function anAddress(): string {
   return `${anId()}@example.com`;
-}
-
-/** Waits for a condition; a busy machine is no failure. */
-export async function until(isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error("it did not come about");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** Adds somebody to a tenant with an invitation. @returns their id. */

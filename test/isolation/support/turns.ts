@@ -4,6 +4,7 @@ import { tenantPool } from "../../../src/context/tenant-pool.ts";
 import type { TenantSetting } from "../../../src/context/tenant-pool.ts";
 import { openTenantClients } from "../../../src/context/tenant-client.ts";
 import type { TenantDb } from "../../../src/context/tenant-client.ts";
+import { until } from "../../support/until.ts";
 import type { Gateway } from "./gateway.ts";
 import { newTenant } from "./gateway.ts";
 
@@ -104,7 +105,3 @@ async function rejected(attempt: Promise<unknown>): Promise<unknown> {
   throw new Error("this was meant to fail");
 }
 
-/** Waits until something is true, asking again and again; the test's own time-out ends it. */
-export async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  while (!(await isTrue())) await new Promise((resolve) => setImmediate(resolve));
-}
