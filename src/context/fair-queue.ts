@@ -45,15 +45,13 @@ export interface FairQueue {
 interface Lane {
   readonly name: string;
   running: number;
-  /** The number of the last turn that anybody had begun when one of this lane ended. */
-  endedAt: number;
   /** In the order in which they came; a set, so that one may leave from the middle. */
   readonly waiting: Set<Waiter>;
 }
 
 interface Waiter {
   readonly since: number;
-  readonly come: (turn: number) => void;
+  readonly come: () => void;
   readonly refuse: (reason: AppError) => void;
 }
 
@@ -73,8 +71,8 @@ const GREED = 1.5; // times the equal share; less is what chance brings
 /**
  * Hands out turns lane by lane, so that a lane with a thousand waiting delays another by one turn and not by a thousand.
  *
- * In a crowd, a lane that has had much more than its share of late has one turn at a time, and begins it when those of others that were under
- * way have ended: what is left over goes to whoever wants most, and costs the others little.
+ * In a crowd, a lane that has had much more than its share of late has a turn only while nobody else has one: what is left over goes to whoever
+ * wants most, and costs the others little. Nobody starves: whoever gets nothing has soon had less than that.
  *
  * A lane alone may have nearly all turns. Where there are several, each has at most its equal share, but never less than one. Some turns are
  * kept for whoever has none, so that somebody who comes now and then need not wait until a crowd has finished.
@@ -85,10 +83,7 @@ export function openFairQueue(room: Room): FairQueue {
   const lanes = new Map<string, Lane>();
   // Lanes in which somebody waits; the first is next, and goes to the end when it had a turn.
   const round = new Set<Lane>();
-  // Turns that were begun and have not ended, oldest first, and whose they are.
-  const running = new Map<number, Lane>();
   const counts = { running: 0, waiting: 0, full: 0, late: 0 };
-  let begun = 0;
   let lately = newRecord(performance.now());
   let before = newRecord(performance.now());
   let sweeping: NodeJS.Timeout | undefined;
@@ -113,32 +108,19 @@ export function openFairQueue(room: Room): FairQueue {
     const turns = Math.max(1, room.turns());
     if (counts.running >= turns) return false;
     const isCrowded = room.isCrowded();
-    if (isCrowded && isGreedy(lane)) return lane.running === 0 && hasLetOthersEnd(lane);
+    if (isCrowded && isGreedy(lane)) return counts.running === 0;
     if (lane.running === 0) return true;
     const free = turns < RESERVE_FROM ? turns : turns - Math.ceil(turns / RESERVE);
     const share = Math.floor(turns / lanes.size);
     return counts.running < free && lane.running < Math.min(free, isCrowded ? Math.max(2, share) : share);
   }
 
-  /** Whether all turns of other lanes that were under way when this lane's last one ended have ended as well. Those that began since do not count: nobody starves. */
-  function hasLetOthersEnd(lane: Lane): boolean {
-    for (const [number, other] of running) {
-      if (number > lane.endedAt) return true;
-      if (other !== lane) return false;
-    }
-    return true;
-  }
-
-  /** @returns the turn's number. */
-  function begin(lane: Lane): number {
+  function begin(lane: Lane): void {
     forgetOld();
-    begun += 1;
     lane.running += 1;
     counts.running += 1;
-    running.set(begun, lane);
     lately.all += 1;
     lately.ofLane.set(lane.name, (lately.ofLane.get(lane.name) ?? 0) + 1);
-    return begun;
   }
 
   function forgetEmpty(lane: Lane): void {
@@ -162,9 +144,9 @@ export function openFairQueue(room: Room): FairQueue {
       if (!first || !hasTurn(lane)) continue;
       round.delete(lane);
       round.add(lane);
-      const number = begin(lane);
+      begin(lane);
       withdraw(lane, first);
-      first.come(number);
+      first.come();
     }
   }
 
@@ -193,12 +175,12 @@ export function openFairQueue(room: Room): FairQueue {
       counts.full += 1;
       throw tooMany("Too many requests of this tenant wait already");
     }
-    let number: number | undefined;
+    let isTurn = false;
     let hasLeft = false;
     let waiter: Waiter | undefined;
     const turn = new Promise<void>((resolve, refuse) => {
-      function come(given: number): void {
-        number = given;
+      function come(): void {
+        isTurn = true;
         resolve();
       }
       waiter = { since: performance.now(), come, refuse };
@@ -212,7 +194,7 @@ export function openFairQueue(room: Room): FairQueue {
     function leave(): void {
       if (hasLeft) return;
       hasLeft = true;
-      if (number !== undefined) end(lane, number);
+      if (isTurn) end(lane);
       if (!waiter || !lane.waiting.has(waiter)) return;
       withdraw(lane, waiter);
       waiter.refuse(tooMany("The request was given up while it waited"));
@@ -221,10 +203,8 @@ export function openFairQueue(room: Room): FairQueue {
     return { turn, leave };
   }
 
-  function end(lane: Lane, number: number): void {
-    running.delete(number);
+  function end(lane: Lane): void {
     lane.running -= 1;
-    lane.endedAt = begun;
     counts.running -= 1;
     forgetEmpty(lane);
     if (round.size > 0) giveTurns();
@@ -234,13 +214,13 @@ export function openFairQueue(room: Room): FairQueue {
     enter(name) {
       if (isClosed) throw stopping();
       const known = lanes.get(name);
-      const lane = known ?? { name, running: 0, endedAt: 0, waiting: new Set() };
+      const lane = known ?? { name, running: 0, waiting: new Set() };
       if (!known) lanes.set(name, lane);
       if (lane.waiting.size > 0 || !hasTurn(lane)) return wait(lane);
-      const number = begin(lane);
+      begin(lane);
       let hasLeft = false;
       function leave(): void {
-        if (!hasLeft) end(lane, number);
+        if (!hasLeft) end(lane);
         hasLeft = true;
       }
       return { turn: undefined, leave };
