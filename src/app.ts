@@ -87,6 +87,7 @@ export function openContext(options: AppOptions, onResolved: AppContext["onResol
     gatewayUrl: options.gatewayUrl,
     poolMax: config.databasePoolMax,
     preparedStatements: config.preparedStatements,
+    fastPath: config.fastPath,
     expectedMigration: expectedMigration(),
     platformAdminKey: options.platformAdminKey,
     masterKey: options.masterKey,

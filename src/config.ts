@@ -94,6 +94,7 @@ function settingsOf(production: boolean) {
     DATABASE_OWNER_URL: postgresUrl.optional(),
     DATABASE_POOL_MAX: wholeNumber(1, 1000).default(20),
     PREPARED_STATEMENTS: onOff.default(true),
+    FAST_PATH: onOff.default(true),
     PLATFORM_ADMIN_KEY: z
       .string()
       .min(PLATFORM_KEY_LENGTH_MIN, `is shorter than ${PLATFORM_KEY_LENGTH_MIN} characters`)
@@ -137,6 +138,8 @@ export interface Config {
   readonly databasePoolMax: number;
   /** Off for PgBouncer before 1.21 in transaction mode, which loses named statements. */
   readonly preparedStatements: boolean;
+  /** Whether statements that Prisma has written once are run without it. */
+  readonly fastPath: boolean;
   /** Undefined means: made on the first start and kept in the data folder. */
   readonly platformAdminKey: string | undefined;
   readonly masterKey: string | undefined;
@@ -219,6 +222,7 @@ export function readConfig(environment: Environment): Config {
     database: gatewayUrl !== undefined && ownerUrl !== undefined ? { gatewayUrl, ownerUrl } : undefined,
     databasePoolMax: settings.DATABASE_POOL_MAX,
     preparedStatements: settings.PREPARED_STATEMENTS,
+    fastPath: settings.FAST_PATH,
     platformAdminKey: settings.PLATFORM_ADMIN_KEY,
     masterKey: settings.MASTER_KEY,
     defaultTenant: settings.DEFAULT_TENANT,

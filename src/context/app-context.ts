@@ -32,6 +32,7 @@ export interface AppContextOptions {
   readonly gatewayUrl: string;
   readonly poolMax: number;
   readonly preparedStatements: boolean;
+  readonly fastPath: boolean;
   /** The last migration of this version, which the database must have. */
   readonly expectedMigration: string;
   readonly platformAdminKey: string;
@@ -152,6 +153,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
   const meters = openMeters(pool, { connectionsOf: fairPool.of, log });
   const clients = openTenantClients(fairPool, {
     preparedStatements: options.preparedStatements,
+    fastPath: options.fastPath,
     statements,
     walls: options.walls,
   });

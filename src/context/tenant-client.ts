@@ -42,6 +42,7 @@ export function openTenantClients(
   pool: FairPool,
   options: {
     readonly preparedStatements: boolean;
+    readonly fastPath: boolean;
     readonly statements: StatementCounter;
     readonly walls?: WallSwitches | undefined;
   },

@@ -10,6 +10,7 @@ import { expectedMigration } from "../../src/migrate/migrate.ts";
 import { report } from "../../src/services/isolation.ts";
 import { newTenant, openGateway } from "./support/gateway.ts";
 import type { Gateway } from "./support/gateway.ts";
+import { isFastPathOn } from "../support/fast-path.ts";
 import { writeResult } from "../support/isolation-results.ts";
 
 let gateway: Gateway;
@@ -203,6 +204,7 @@ describe("a probe that fails half-way", () => {
     const before = await leftIn(gateway);
     const broken = openTenantClients(context.fairPool, {
       preparedStatements: false,
+      fastPath: isFastPathOn(),
       statements: { count: 0 },
       walls: { scope: "on", setting: () => "SET LOCAL app.tenant_id = 'nobody'" },
     });

@@ -7,6 +7,7 @@ import { readConfig } from "../../src/config.ts";
 import { openLog } from "../../src/context/log.ts";
 import { newDatabase } from "./database.ts";
 import type { TestDatabase } from "./database.ts";
+import { isFastPathOn } from "./fast-path.ts";
 import { mailboxIn } from "./mailbox.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { temporaryFolder } from "./postgres.ts";
@@ -52,6 +53,7 @@ export async function startApp(
     DATA_DIR: dataDir,
     DATABASE_URL: database.gatewayUrl,
     DATABASE_OWNER_URL: database.ownerUrl,
+    FAST_PATH: isFastPathOn() ? "on" : "off",
     ...settings,
   });
   const log = openLog({ logLevel: "debug" }, collectInto(logs));

@@ -7,6 +7,7 @@ import type { WallSwitches } from "../../../src/context/tenant-client.ts";
 import { expectedMigration } from "../../../src/migrate/migrate.ts";
 import { newDatabase } from "../../support/database.ts";
 import type { TestDatabase } from "../../support/database.ts";
+import { isFastPathOn } from "../../support/fast-path.ts";
 
 /** The gateway below its edges, over a database of its own: what every edge and job is built on. */
 export interface Gateway {
@@ -51,6 +52,7 @@ export function openContext(
     gatewayUrl: database.gatewayUrl,
     poolMax,
     preparedStatements: true,
+    fastPath: isFastPathOn(),
     expectedMigration: expectedMigration(),
     platformAdminKey: "no-key-that-anybody-has-0123456789abcdef",
     masterKey: "test-master-key-0123456789-0123456789",

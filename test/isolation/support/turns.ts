@@ -4,6 +4,7 @@ import { tenantPool } from "../../../src/context/tenant-pool.ts";
 import type { TenantSetting } from "../../../src/context/tenant-pool.ts";
 import { openTenantClients } from "../../../src/context/tenant-client.ts";
 import type { TenantDb } from "../../../src/context/tenant-client.ts";
+import { isFastPathOn } from "../../support/fast-path.ts";
 import { until } from "../../support/until.ts";
 import type { Gateway } from "./gateway.ts";
 import { newTenant } from "./gateway.ts";
@@ -69,6 +70,7 @@ export async function settingsThatSurvive(gateway: Gateway, setting?: TenantSett
     pool.on("connect", (client) => client.on("error", () => undefined));
     const clients = openTenantClients(openFairPool(pool, 1), {
       preparedStatements: true,
+      fastPath: isFastPathOn(),
       statements: { count: 0 },
       walls: { scope: "on", setting },
     });
@@ -104,4 +106,3 @@ async function rejected(attempt: Promise<unknown>): Promise<unknown> {
   }
   throw new Error("this was meant to fail");
 }
-
