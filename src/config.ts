@@ -92,6 +92,7 @@ function settingsOf(production: boolean) {
     DATA_DIR: z.string().min(1).default(".data"),
     DATABASE_URL: postgresUrl.optional(),
     DATABASE_OWNER_URL: postgresUrl.optional(),
+    DATABASE_LISTEN_URL: postgresUrl.optional(),
     DATABASE_POOL_MAX: wholeNumber(1, 1000).default(20),
     PREPARED_STATEMENTS: onOff.default(true),
     FAST_PATH: onOff.default(true),
@@ -104,6 +105,8 @@ function settingsOf(production: boolean) {
     TRUST_TENANT_HEADER: switchedOffInProduction(production),
     SAMPLE_DATA: switchedOffInProduction(production),
     INTROSPECTION: z.enum(["on", "members", "off"]).default(production ? "members" : "on"),
+    TRUSTED_DOCUMENTS: z.enum(["off", "log", "enforce"]).default("off"),
+    TRUSTED_DOCUMENTS_FILES: list,
     CORS_ORIGINS: list,
     TRUSTED_PROXIES: list,
     PUBLIC_URL: webAddress.optional(),
@@ -135,6 +138,8 @@ export interface Config {
   readonly dataDir: string;
   /** Undefined means the embedded PostgreSQL. Both addresses are given, or neither. */
   readonly database: { readonly gatewayUrl: string; readonly ownerUrl: string } | undefined;
+  /** Where notices of revocation are heard; undefined means: at the gateway's own address. */
+  readonly databaseListenUrl: string | undefined;
   readonly databasePoolMax: number;
   /** Off for PgBouncer before 1.21 in transaction mode, which loses named statements. */
   readonly preparedStatements: boolean;
@@ -147,6 +152,10 @@ export interface Config {
   readonly trustTenantHeader: boolean;
   readonly sampleData: boolean;
   readonly introspection: "on" | "members" | "off";
+  /** What becomes of operations that come as text and are in no file: executed, executed and logged, or refused. */
+  readonly trustedDocuments: "off" | "log" | "enforce";
+  /** The files that hold the documents that are trusted, as absolute paths. */
+  readonly trustedDocumentsFiles: readonly string[];
   readonly corsOrigins: readonly string[];
   /** Addresses, or ranges of them, whose word about the caller's address (X-Forwarded-For) is taken. */
   readonly trustedProxies: readonly string[];
@@ -209,6 +218,11 @@ export function readConfig(environment: Environment): Config {
   if ((given["DATABASE_URL"] === undefined) !== (given["DATABASE_OWNER_URL"] === undefined)) {
     problems.push("DATABASE_URL and DATABASE_OWNER_URL are given together, or neither");
   }
+  if (given["DATABASE_LISTEN_URL"] !== undefined && given["DATABASE_URL"] === undefined) {
+    problems.push("DATABASE_LISTEN_URL is another way to the database of DATABASE_URL, which is not given");
+  }
+  if (given["TRUSTED_DOCUMENTS"] === "enforce" && given["TRUSTED_DOCUMENTS_FILES"] === undefined)
+    problems.push("TRUSTED_DOCUMENTS_FILES is required when TRUSTED_DOCUMENTS is enforce");
   if (production && given["MASTER_KEY"] === undefined)
     problems.push("MASTER_KEY is required when NODE_ENV is production");
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
@@ -220,6 +234,7 @@ export function readConfig(environment: Environment): Config {
     port: settings.PORT,
     dataDir: path.resolve(settings.DATA_DIR),
     database: gatewayUrl !== undefined && ownerUrl !== undefined ? { gatewayUrl, ownerUrl } : undefined,
+    databaseListenUrl: settings.DATABASE_LISTEN_URL,
     databasePoolMax: settings.DATABASE_POOL_MAX,
     preparedStatements: settings.PREPARED_STATEMENTS,
     fastPath: settings.FAST_PATH,
@@ -229,6 +244,8 @@ export function readConfig(environment: Environment): Config {
     trustTenantHeader: settings.TRUST_TENANT_HEADER,
     sampleData: settings.SAMPLE_DATA,
     introspection: settings.INTROSPECTION,
+    trustedDocuments: settings.TRUSTED_DOCUMENTS,
+    trustedDocumentsFiles: settings.TRUSTED_DOCUMENTS_FILES.map((file) => path.resolve(file)),
     corsOrigins: settings.CORS_ORIGINS,
     trustedProxies: settings.TRUSTED_PROXIES,
     publicUrl: settings.PUBLIC_URL,
