@@ -33,12 +33,25 @@ function tenantUniques(model) {
     }));
 }
 
+/** The field by which a row of a list names the row above it, beside the tenant. */
+function foreignKeyOf(models, { type, relationName }) {
+  const owning = models
+    .find((model) => model.name === type)
+    .fields.find((field) => field.relationName === relationName && field.relationFromFields.length > 0);
+  return owning.relationFromFields.find((name) => name !== "tenantId");
+}
+
 function describe(models) {
   const description = {};
   for (const model of models) {
     const relations = {};
     for (const field of model.fields.filter((candidate) => candidate.kind === "object")) {
-      relations[field.name] = { model: field.type, isList: field.isList, isRequired: field.isRequired };
+      relations[field.name] = {
+        model: field.type,
+        isList: field.isList,
+        isRequired: field.isRequired,
+        ...(field.isList && { foreignKey: foreignKeyOf(models, field) }),
+      };
     }
     description[model.name] = {
       client: lowerFirst(model.name),
@@ -48,6 +61,11 @@ function describe(models) {
         model.fields
           .filter((field) => field.kind !== "object")
           .map((field) => [field.name, field.dbName ?? field.name]),
+      ),
+      types: Object.fromEntries(
+        model.fields
+          .filter((field) => field.kind !== "object")
+          .map((field) => [field.name, field.isList ? `${field.type}[]` : field.type]),
       ),
       relations,
       uniques: tenantUniques(model),
@@ -59,12 +77,16 @@ export interface RelationDescription {
   readonly model: string;
   readonly isList: boolean;
   readonly isRequired: boolean;
+  /** Of a list: the field by which its rows name the row above them, beside the tenant. */
+  readonly foreignKey?: string;
 }
 export interface ModelDescription {
   readonly client: string;
   readonly table: string;
   readonly scalars: readonly string[];
   readonly columns: Readonly<Record<string, string>>;
+  /** Prisma's name of each field's type, with [] behind it for lists. */
+  readonly types: Readonly<Record<string, string>>;
   readonly relations: Readonly<Record<string, RelationDescription>>;
   readonly uniques: readonly { readonly name: string; readonly fields: readonly string[] }[];
   readonly hasId: boolean;
