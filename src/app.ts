@@ -2,6 +2,7 @@ import path from "node:path";
 import type { Config } from "./config.ts";
 import { openAppContext } from "./context/app-context.ts";
 import type { AppContext } from "./context/app-context.ts";
+import { connectionWarnings } from "./context/connection-checks.ts";
 import { assertWalls } from "./context/isolation-checks.ts";
 import { openLog } from "./context/log.ts";
 import type { Logger } from "./context/log.ts";
@@ -46,6 +47,7 @@ export async function openApp(options: AppOptions): Promise<App> {
   const context = openContext(options, metrics.resolved);
   try {
     await assertWalls(context.pool, { expectedMigration: expectedMigration() });
+    for (const warning of await connectionWarnings(context.pool, options.config)) context.log.warn(warning);
     const server = await openHttpServer({
       app: context,
       schema: buildAtriumSchema(),
@@ -85,6 +87,7 @@ export function openContext(options: AppOptions, onResolved: AppContext["onResol
   if (config.production && options.walls) throw new Error("The walls stay up in production");
   return openAppContext({
     gatewayUrl: options.gatewayUrl,
+    listenUrl: config.databaseListenUrl ?? options.gatewayUrl,
     poolMax: config.databasePoolMax,
     preparedStatements: config.preparedStatements,
     fastPath: config.fastPath,

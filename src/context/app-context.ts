@@ -30,6 +30,8 @@ import { openTokens } from "./tokens.ts";
 
 export interface AppContextOptions {
   readonly gatewayUrl: string;
+  /** Where notices of revocation are heard: no pooler in transaction mode may be in between. */
+  readonly listenUrl: string;
   readonly poolMax: number;
   readonly preparedStatements: boolean;
   readonly fastPath: boolean;
@@ -70,6 +72,8 @@ export interface AppContext extends ResolutionParts {
   readonly crossTenant: CrossTenant;
   readonly log: Logger;
   readonly statements: StatementCounter;
+  /** Whether notices of revocation arrive; while they do not, nothing is cached. */
+  readonly isHearingRevocations: () => boolean;
   /** Where the server listens, for what names no public address. */
   readonly setPublicUrl: (url: string) => void;
   /** Who is told when mail was queued. */
@@ -84,14 +88,19 @@ export function openAppContext(options: AppContextOptions): AppContext {
   const pool = openPool({
     url: options.gatewayUrl,
     max: options.poolMax,
+    preparedStatements: options.preparedStatements,
     onConnectionError: (error) => log.warn({ err: error.message }, "database connection failed"),
   });
   const statements: StatementCounter = { count: 0 };
   const crossTenant = openCrossTenant(pool);
-  const revocations = listenForRevocations(options.gatewayUrl, log, {
-    heard: crossTenant.forget,
-    listening: crossTenant.setCaching,
-  });
+  const revocations = listenForRevocations(
+    {
+      url: options.listenUrl,
+      notify: (channel) => pool.query("SELECT pg_notify($1, '')", [channel]),
+      log,
+    },
+    { heard: crossTenant.forget, listening: crossTenant.setCaching },
+  );
   const background = new Set<Promise<void>>();
   const touched = new Map<string, number>();
 
@@ -170,6 +179,7 @@ export function openAppContext(options: AppContextOptions): AppContext {
     fairShare,
     crossTenant,
     statements,
+    isHearingRevocations: revocations.isListening,
     clients,
     meters,
     accounts,

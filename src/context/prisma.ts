@@ -14,6 +14,8 @@ const PREPARED_STATEMENTS_MAX = 500; // each costs memory on every connection, f
 export interface PoolOptions {
   readonly url: string;
   readonly max: number;
+  /** Off: no statement keeps its name, whoever named it. */
+  readonly preparedStatements?: boolean;
   readonly onConnectionError: (error: Error) => void;
 }
 
@@ -30,9 +32,34 @@ export function openPool(options: PoolOptions): pg.Pool {
     pipeline: true,
   });
   // Without a listener, a backend that is terminated (failover) would end the process: pool listens to idle connections only.
-  pool.on("connect", (client) => client.on("error", options.onConnectionError));
+  pool.on("connect", (client) => {
+    client.on("error", options.onConnectionError);
+    if (options.preparedStatements === false) dropNames(client);
+  });
   pool.on("error", options.onConnectionError);
   return pool;
+}
+
+/** For poolers that hand each transaction another connection, on which a name is unknown or taken: packages name their statements, too. */
+function dropNames(client: pg.PoolClient): void {
+  const query: unknown = Reflect.get(client, "query");
+  if (typeof query !== "function") throw new Error("This version of pg has no query to send.");
+  Reflect.set(client, "query", (statement: unknown, ...rest: readonly unknown[]): unknown => {
+    const answer: unknown = Reflect.apply(query, client, [nameless(statement), ...rest]);
+    return answer;
+  });
+}
+
+function nameless(statement: unknown): unknown {
+  if (!isNamed(statement)) return statement;
+  if (!("submit" in statement)) return { ...statement, name: undefined };
+  // It is more than its fields, and sent once.
+  Reflect.set(statement, "name", undefined);
+  return statement;
+}
+
+function isNamed(statement: unknown): statement is { readonly name: unknown } {
+  return typeof statement === "object" && statement !== null && "text" in statement && "name" in statement;
 }
 
 /** Names statements by their text, so that each connection prepares a text once; unnamed after the first 500 different ones. */

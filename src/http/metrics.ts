@@ -85,6 +85,14 @@ function observe(registers: Registry[], app: AppContext): void {
     },
   });
   new Gauge({
+    name: "atrium_revocations_unheard",
+    help: "1 while notices of revocation do not arrive, so that nothing is cached.",
+    registers,
+    collect() {
+      this.set(app.isHearingRevocations() ? 0 : 1);
+    },
+  });
+  new Gauge({
     name: "atrium_executions",
     help: "GraphQL requests that are executed, and that wait for their tenant's turn.",
     labelNames: ["state"],

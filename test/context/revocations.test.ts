@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import net from "node:net";
 import type { AddressInfo, Socket } from "node:net";
+import pg from "pg";
 import { openLog } from "../../src/context/log.ts";
 import { listenForRevocations } from "../../src/context/revocations.ts";
 import { newDatabase } from "../support/database.ts";
@@ -48,13 +49,21 @@ test("a line that falls silent without closing counts as down, and comes back by
   const until = async (length: number): Promise<void> => {
     while (states.length < length) await new Promise<void>((resolve) => (changed = resolve));
   };
-  const line = listenForRevocations(way.url, openLog({ logLevel: "silent" }), {
-    heard: () => undefined,
-    listening(isListening) {
-      states.push(isListening);
-      changed();
+  const requests = new pg.Pool({ connectionString: database.gatewayUrl });
+  const line = listenForRevocations(
+    {
+      url: way.url,
+      notify: (channel) => requests.query("SELECT pg_notify($1, '')", [channel]),
+      log: openLog({ logLevel: "silent" }),
     },
-  });
+    {
+      heard: () => undefined,
+      listening(isListening) {
+        states.push(isListening);
+        changed();
+      },
+    },
+  );
 
   await until(1);
   way.fallSilent();
@@ -63,4 +72,5 @@ test("a line that falls silent without closing counts as down, and comes back by
   expect(states).toEqual([true, false, true]);
   await way.close();
   await line.close();
+  await requests.end();
 });

@@ -4,10 +4,11 @@ import { createServer } from "node:net";
 import { openApp } from "../../src/app.ts";
 import { readConfig } from "../../src/config.ts";
 import { anAddress, invite, tokenIn } from "../support/invitations.ts";
-import { freePort, startMailServer } from "../support/mail-server.ts";
+import { startMailServer } from "../support/mail-server.ts";
 import { mailboxIn } from "../support/mailbox.ts";
 import { PLATFORM_KEY, startApp } from "../support/app.ts";
 import type { TestApp } from "../support/app.ts";
+import { freePort } from "../support/ports.ts";
 import { temporaryFolder } from "../support/postgres.ts";
 import { until } from "../support/until.ts";
 

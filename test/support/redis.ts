@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
-import { z } from "zod";
+import { freePort } from "./ports.ts";
 
 const PROGRAM = "/usr/bin/redis-server"; // as Debian's package installs it; .ci/run does
 
@@ -48,12 +47,4 @@ export async function startRedis(): Promise<TestRedis> {
 
   await start();
   return { url: `redis://127.0.0.1:${port}`, start, kill: () => kill() };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const { port } = z.object({ port: z.number() }).parse(server.address());
-  await new Promise<void>((resolve) => void server.close(() => resolve()));
-  return port;
 }

@@ -50,6 +50,7 @@ export function openContext(
 ): AppContext {
   return openAppContext({
     gatewayUrl: database.gatewayUrl,
+    listenUrl: database.gatewayUrl,
     poolMax,
     preparedStatements: true,
     fastPath: isFastPathOn(),
