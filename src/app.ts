@@ -1,4 +1,5 @@
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Config } from "./config.ts";
 import { openAppContext } from "./context/app-context.ts";
 import type { AppContext } from "./context/app-context.ts";
@@ -11,6 +12,7 @@ import type { Clock } from "./context/tenant-context.ts";
 import { openMetrics } from "./http/metrics.ts";
 import { openHttpServer } from "./http/server.ts";
 import { expectedMigration } from "./migrate/migrate.ts";
+import { readTrustedDocuments } from "./resolvers/document-files.ts";
 import { buildAtriumSchema } from "./resolvers/index.ts";
 import type { Mailer } from "./services/mail/mailer.ts";
 import { openOutbox } from "./services/mail/outbox.adapter.ts";
@@ -40,9 +42,13 @@ export interface App {
 }
 
 const systemClock: Clock = { now: () => new Date() };
+/** What the gateway's own pages ask for; the same way from src and from dist. */
+const OWN_DOCUMENTS = fileURLToPath(new URL("../public/account/documents.json", import.meta.url));
 
 /** The composition root: builds every long-lived thing once, wires it, proves the walls, and serves. */
 export async function openApp(options: AppOptions): Promise<App> {
+  const schema = buildAtriumSchema();
+  const trustedDocuments = readTrustedDocuments([OWN_DOCUMENTS, ...options.config.trustedDocumentsFiles], schema);
   const metrics = openMetrics({ namesTenants: options.config.metricsTenants });
   const context = openContext(options, metrics.resolved);
   try {
@@ -50,7 +56,8 @@ export async function openApp(options: AppOptions): Promise<App> {
     for (const warning of await connectionWarnings(context.pool, options.config)) context.log.warn(warning);
     const server = await openHttpServer({
       app: context,
-      schema: buildAtriumSchema(),
+      schema,
+      trustedDocuments,
       config: options.config,
       metrics,
       expectedMigration: expectedMigration(),

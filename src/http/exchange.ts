@@ -21,6 +21,8 @@ export interface Exchange {
   asksForData?: boolean;
   operation?: string;
   kind?: string;
+  /** What became of the document that it named, in the words of the metrics. */
+  document?: { readonly document: string; readonly sentAs: string; readonly hash: string | undefined } | undefined;
   codes: readonly ErrorCode[];
 }
 

@@ -9,7 +9,7 @@ import type { Guest } from "../context/fair-share.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
 import { AppError } from "../errors.ts";
 import { openApollo, reportOutside } from "../resolvers/server.ts";
-import type { GraphqlServer } from "../resolvers/server.ts";
+import type { GraphqlServer, TrustedDocuments } from "../resolvers/server.ts";
 import * as usage from "../services/usage.ts";
 import { contextWithoutTenant, credentialHeaders, exchangeOf, laneOf, resolve, tenantIdOf } from "./exchange.ts";
 import type { Exchange } from "./exchange.ts";
@@ -30,6 +30,9 @@ export interface GraphqlMount {
   readonly app: AppContext;
   readonly schema: GraphQLSchema;
   readonly introspection: Config["introspection"];
+  /** What becomes of documents that are not among the trusted ones. */
+  readonly documentMode: Config["trustedDocuments"];
+  readonly trustedDocuments: TrustedDocuments;
   /** How long an execution may take, in milliseconds. */
   readonly deadlineMs: number;
   /** Whether requests without a credential are told that this way will end. */
@@ -51,11 +54,12 @@ export async function mountGraphql(server: FastifyInstance, mount: GraphqlMount)
   const apollo = openApollo(mount.schema, {
     charge: limits.cost,
     introspection: mount.introspection,
+    documents: { mode: mount.documentMode, trusted: mount.trustedDocuments, tenantIdOf },
     refusalOf: (ctx) => exchanges.get(ctx.loaders)?.refusal,
-    onOperation(ctx, { name, kind, codes, isAtDoor }) {
+    onOperation(ctx, { name, kind, codes, isAtDoor, document }) {
       const exchange = exchanges.get(ctx.loaders);
       const asksForData = !isAtDoor && tenantIdOf(exchange?.ctx) !== undefined;
-      if (exchange) Object.assign(exchange, { operation: name, kind, codes, asksForData });
+      if (exchange) Object.assign(exchange, { operation: name, kind, codes, asksForData, document });
     },
   });
   await apollo.start();

@@ -8,6 +8,8 @@ export type Outcome = "ok" | "client_error" | "unavailable" | "server_error";
 export interface Metrics {
   /** One request was answered. */
   readonly answered: (route: string, outcome: Outcome, seconds: number) => void;
+  /** One document was asked for: what became of it, and whether its text or its id was sent. */
+  readonly documentAsked: (document: string, sentAs: string) => void;
   /** Where a request's tenant came from, and whether it showed a credential: tells who still relies on the switches of a local start. */
   readonly resolved: AppContext["onResolved"];
   /** Adds what is read from the running app at each look. */
@@ -46,11 +48,18 @@ export function openMetrics({ namesTenants }: { readonly namesTenants: boolean }
     labelNames: ["source", "credential"],
     registers,
   });
+  const documents = new Counter({
+    name: "atrium_documents_total",
+    help: "GraphQL documents asked for, by whether they are trusted and whether their text or their id was sent.",
+    labelNames: ["document", "sent"],
+    registers,
+  });
   return {
     answered(route, outcome, seconds) {
       requests.inc({ route, outcome });
       durations.observe({ route }, seconds);
     },
+    documentAsked: (document, sent) => documents.inc({ document, sent }),
     resolved: (source, hasCredential) => resolutions.inc({ source, credential: hasCredential ? "yes" : "no" }),
     observe(app) {
       observe(registers, app);

@@ -20,7 +20,8 @@ export function recordRequests(server: FastifyInstance, log: Logger, metrics: Me
     const durationMs = performance.now() - exchange.startedAt;
     const outcome = outcomeOf(reply.statusCode, exchange);
     metrics.answered(route, outcome, durationMs / 1000);
-    const { ctx, operation, kind, codes } = exchange;
+    const { ctx, operation, kind, codes, document } = exchange;
+    if (document) metrics.documentAsked(document.document, document.sentAs);
     const tenantId = tenantIdOf(ctx);
     const line = {
       requestId: request.id,
@@ -31,6 +32,7 @@ export function recordRequests(server: FastifyInstance, log: Logger, metrics: Me
       status: reply.statusCode,
       ...(kind !== undefined && { kind }),
       ...(operation !== undefined && { operation: operation.slice(0, NAME_MAX) }),
+      ...(document?.hash !== undefined && { document: document.document, documentHash: document.hash }),
       durationMs: Math.round(durationMs * 10) / 10,
       outcome,
       ...(codes.length > 0 && { codes }),

@@ -30,8 +30,9 @@ export interface HttpOptions {
   readonly schema: GraphqlMount["schema"];
   readonly config: Pick<
     Config,
-    "host" | "port" | "introspection" | "corsOrigins" | "openAccessDeprecated" | "trustedProxies"
+    "host" | "port" | "introspection" | "trustedDocuments" | "corsOrigins" | "openAccessDeprecated" | "trustedProxies"
   >;
+  readonly trustedDocuments: GraphqlMount["trustedDocuments"];
   readonly metrics: Metrics;
   /** The last migration that this version knows; /readyz is 503 until it is applied. */
   readonly expectedMigration: string;
@@ -74,6 +75,8 @@ export async function openHttpServer(options: HttpOptions): Promise<HttpServer> 
     app,
     schema,
     introspection: config.introspection,
+    documentMode: config.trustedDocuments,
+    trustedDocuments: options.trustedDocuments,
     deadlineMs,
     openAccessDeprecated: config.openAccessDeprecated,
   });

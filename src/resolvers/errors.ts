@@ -22,6 +22,8 @@ const REFUSED_BY_APOLLO = new Set<unknown>([
   "OPERATION_RESOLUTION_FAILURE",
   "BAD_REQUEST",
 ]);
+// No fault but a step of automatic persisted queries: clients know it by this code or by its message, and send the text.
+const SEND_THE_TEXT = { code: "PERSISTED_QUERY_NOT_FOUND", message: "PersistedQueryNotFound" };
 const TOO_MANY_TOKENS = /Document contains more tha[nt] \d+ tokens/;
 const SUGGESTION = / Did you mean [^?]*\?/g;
 const VARIABLE_AT = /^Variable "\$(\w+)" got invalid value [^]* at "([\w.[\]]+)"; ([^]*)$/;
@@ -48,7 +50,7 @@ export function reportError(error: GraphQLError, requestId: string, hidesSchema:
       ...(error.locations && error.locations.length > 0 && { locations: error.locations }),
       ...(error.path && { path: error.path }),
       extensions: {
-        code: seen.code,
+        code: seen.signal ?? seen.code,
         ...(fields && { fields }),
         ...(seen.retryAfterSeconds !== undefined && { retryAfterSeconds: seen.retryAfterSeconds }),
         requestId,
@@ -69,6 +71,12 @@ export function tooComplex(message: string): GraphQLError {
   return new GraphQLError(message, { originalError, extensions: { http: { status: originalError.status } } });
 }
 
+/** The answer to an id of a document that is not known here. To clients that take plain JSON it comes with 200, as they expect it. */
+export function documentNotFound(): GraphQLError {
+  const { code, message } = SEND_THE_TEXT;
+  return new GraphQLError(message, { extensions: { code } });
+}
+
 /** An AppError on its way through Apollo before execution, with the HTTP status that belongs to its code. */
 export function beforeExecution(error: AppError): GraphQLError {
   return new GraphQLError(error.message, { originalError: error, extensions: { http: { status: error.status } } });
@@ -76,6 +84,8 @@ export function beforeExecution(error: AppError): GraphQLError {
 
 interface Judgement {
   readonly code: ErrorCode;
+  /** What the client is told in place of the code, where that is a word of a protocol and not of ours. */
+  readonly signal?: string;
   readonly message: string;
   readonly isFromGraphQL?: boolean;
   readonly fields?: readonly FieldProblem[] | undefined;
@@ -86,6 +96,8 @@ interface Judgement {
 function judge(error: GraphQLError): Judgement {
   const cause = rootOf(error);
   if (cause instanceof AppError) return fromApp(cause);
+  if (error.extensions["code"] === SEND_THE_TEXT.code)
+    return { code: "BAD_USER_INPUT", signal: SEND_THE_TEXT.code, message: SEND_THE_TEXT.message };
   if (isTooComplex(error)) return { code: "QUERY_TOO_COMPLEX", message: withoutPrefix(error.message) };
   // Before the database is suspected: the message of a refused value quotes what the client sent.
   if (isClientFault(error, cause)) {

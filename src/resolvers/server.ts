@@ -20,7 +20,10 @@ import { limitCost, LIMITS, limitRules, openPricing } from "./limits.ts";
 import { noteRefusals } from "./refusals.ts";
 import { asksOnlyAtTheDoor, asksOnlyForMeta, looksAtSchema } from "./selections.ts";
 import type { Operation } from "./selections.ts";
+import { openDocuments } from "./trusted-documents.ts";
+import type { DocumentOptions, DocumentOutcome, Documents } from "./trusted-documents.ts";
 
+export type { TrustedDocuments } from "./document-files.ts";
 export type GraphqlServer = ApolloServer<TenantContext>;
 
 /** What became of one operation, for the log line and the metrics. Holds no contents. */
@@ -30,6 +33,8 @@ interface OperationOutcome {
   readonly codes: readonly ErrorCode[];
   /** Whether it asked for nothing but a way to sign in. */
   readonly isAtDoor: boolean;
+  /** Undefined for a request that names no document. */
+  readonly document: DocumentOutcome | undefined;
 }
 
 export interface GraphqlOptions {
@@ -39,12 +44,19 @@ export interface GraphqlOptions {
   readonly onOperation: (ctx: TenantContext, outcome: OperationOutcome) => void;
   /** Takes the price of an operation from what its caller may spend. @throws RATE_LIMITED, UNAVAILABLE. */
   readonly charge: (ctx: TenantContext, cost: number) => Promise<void>;
+  /** Which documents are trusted, and whether others are executed; without it, all are, and none is trusted. */
+  readonly documents?: Omit<DocumentOptions, "maySeeSchema"> | undefined;
   /** Off for the test that compares both ways; compiled operations are faster. */
   readonly compiles?: boolean;
 }
 
 const GRAPHQL_RESPONSE = "application/graphql-response+json";
 const COST_ONLY_HEADER = "x-cost-only";
+const FREE_DOCUMENTS = {
+  mode: "off",
+  trusted: { byKey: new Map<string, string>(), texts: new Set<string>() },
+  tenantIdOf: () => undefined,
+} as const;
 
 /** The prices of operations that are under way. */
 type Prices = WeakMap<GraphQLRequestContext<TenantContext>, number>;
@@ -52,12 +64,17 @@ type Prices = WeakMap<GraphQLRequestContext<TenantContext>, number>;
 /** Apollo Server over the schema, with every limit and the one format of errors. */
 export function openApollo(schema: GraphQLSchema, options: GraphqlOptions): GraphqlServer {
   const prices: Prices = new WeakMap();
+  const documents = openDocuments({
+    ...(options.documents ?? FREE_DOCUMENTS),
+    maySeeSchema: (ctx) => maySeeSchema(ctx, options.introspection),
+  });
   return new ApolloServer<TenantContext>({
     schema,
     // Decided per caller by the gate below: a document that was validated once is not validated again for the next one.
     introspection: true,
     csrfPrevention: true,
     allowBatchedHttpRequests: false,
+    // Its store would be one for all tenants.
     persistedQueries: false,
     includeStacktraceInErrorResponses: false,
     stopOnTerminationSignals: false,
@@ -73,9 +90,10 @@ export function openApollo(schema: GraphQLSchema, options: GraphqlOptions): Grap
       ApolloServerPluginInlineTraceDisabled(),
       ApolloServerPluginSchemaReportingDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
-      gate(schema, options, prices),
+      gate(schema, options, prices, documents),
+      documents.plugin,
       ...(options.compiles === false ? [] : [compiledExecution(schema)]),
-      reporting(options, prices),
+      reporting(options, prices, documents),
     ],
   });
 }
@@ -102,7 +120,12 @@ function maySeeSchema(ctx: TenantContext, introspection: GraphqlOptions["introsp
  * Between validation and execution: who may look at the schema, who has no tenant to ask about, and what it costs. Whoever asks for the
  * price alone gets no more than that, of an operation that is too costly to be executed as well.
  */
-function gate(schema: GraphQLSchema, options: GraphqlOptions, prices: Prices): ApolloServerPlugin<TenantContext> {
+function gate(
+  schema: GraphQLSchema,
+  options: GraphqlOptions,
+  prices: Prices,
+  documents: Documents,
+): ApolloServerPlugin<TenantContext> {
   const priceOf = openPricing(schema);
 
   async function didResolveOperation(request: GraphQLRequestContext<TenantContext>): Promise<void> {
@@ -111,6 +134,7 @@ function gate(schema: GraphQLSchema, options: GraphqlOptions, prices: Prices): A
     const asked: Operation = { document, operation };
     const refusal = options.refusalOf(ctx);
     if (refusal && !asksOnlyForMeta(asked) && !asksOnlyAtTheDoor(asked)) throw beforeExecution(refusal);
+    documents.check(request, asked);
     if (looksAtSchema(document) && !maySeeSchema(ctx, options.introspection)) {
       const how = options.introspection === "off" ? "is switched off" : "needs a credential";
       throw beforeExecution(new AppError("FORBIDDEN", `Introspection ${how}`));
@@ -139,12 +163,12 @@ function asksForPriceAlone({ request }: GraphQLRequestContext<TenantContext>): b
 }
 
 /** The last thing before an answer leaves: errors get their code and the request id, exceptions are logged, the status is set. */
-function reporting(options: GraphqlOptions, prices: Prices): ApolloServerPlugin<TenantContext> {
+function reporting(options: GraphqlOptions, prices: Prices, documents: Documents): ApolloServerPlugin<TenantContext> {
   async function willSendResponse(request: GraphQLRequestContext<TenantContext>): Promise<void> {
     const { contextValue: ctx, response, document, operation } = request;
     if (response.body?.kind !== "single") return;
     const { singleResult } = response.body;
-    const errors = errorsOf(request, options.refusalOf(ctx));
+    const errors = errorsOf(request, options.refusalOf(ctx), documents.refusalOf(request));
     const reports = errors.map((error) => reportError(error, ctx.requestId, !maySeeSchema(ctx, options.introspection)));
     for (const { code, cause } of reports) logCause(ctx, code, cause);
     noteRefusals(request, reports);
@@ -158,6 +182,7 @@ function reporting(options: GraphqlOptions, prices: Prices): ApolloServerPlugin<
       kind: operation?.operation,
       codes: [...new Set(reports.map(({ code }) => code))],
       isAtDoor: document !== undefined && operation !== undefined && asksOnlyAtTheDoor({ document, operation }),
+      document: documents.outcomeOf(request),
     });
   }
 
@@ -174,8 +199,11 @@ function reporting(options: GraphqlOptions, prices: Prices): ApolloServerPlugin<
 function errorsOf(
   { response, document, operation }: GraphQLRequestContext<TenantContext>,
   refusal: AppError | undefined,
+  refusedDocument: GraphQLError | undefined,
 ): GraphQLError[] {
   const sent = response.body?.kind === "single" ? (response.body.singleResult.errors ?? []) : [];
+  // To a caller without a tenant, too: an operation of the door may come by its id, and nothing here depends on what it says.
+  if (refusedDocument) return [refusedDocument];
   // A caller without a tenant learns nothing from what is wrong with the document.
   if (refusal && sent.length > 0 && !(document && operation && asksOnlyAtTheDoor({ document, operation })))
     return [beforeExecution(refusal)];
