@@ -40,12 +40,12 @@ export interface TestApp {
   readonly close: () => Promise<void>;
 }
 
-/** The real app on a free port over a database of its own. `settings` are environment variables. */
+/** The real app on a free port over a database of its own, or over another app's, which outlives it. `settings` are environment variables. */
 export async function startApp(
   settings: Readonly<Record<string, string>> = {},
-  options: Partial<AppOptions> = {},
+  { database: shared, ...options }: Partial<AppOptions> & { readonly database?: TestDatabase } = {},
 ): Promise<TestApp> {
-  const database = await newDatabase();
+  const database = shared ?? (await newDatabase());
   const dataDir = temporaryFolder();
   const logs: Record<string, unknown>[] = [];
   const config = readConfig({
@@ -82,7 +82,7 @@ export async function startApp(
     },
     async close() {
       await app.close();
-      await database.drop();
+      if (!shared) await database.drop();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
