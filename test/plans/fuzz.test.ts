@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { buildAtriumSchema } from "../../src/resolvers/index.ts";
+import { ask, questionFor } from "./support/compare.ts";
+import type { Verdict } from "./support/compare.ts";
+import { randomDocument } from "./support/documents.ts";
+import { randomFrom } from "./support/random.ts";
+import { openStage } from "./support/stage.ts";
+import type { Stage } from "./support/stage.ts";
+
+const OPERATIONS = Number(process.env["FUZZ_OPERATIONS"] ?? 10_000);
+const SEED = Number(process.env["FUZZ_SEED"] ?? 20261123);
+const SENDS = 20; // of one document: its calls get a plan at the second sight, and run with other values from then on
+const DOCUMENTS_AT_ONCE = 2;
+const FAULTS_MAX = 3; // more would not be read
+const PATIENCE_MS = 1_800_000; // some two minutes on two idle cores
+
+const schema = buildAtriumSchema();
+let stage: Stage;
+const verdicts: Verdict[] = [];
+beforeAll(async () => {
+  stage = await openStage(schema);
+}, PATIENCE_MS);
+afterAll(() => stage.close());
+
+/** One document, sent by callers of both tenants in turn with values of their own. */
+async function askAll(seed: number): Promise<readonly Verdict[]> {
+  const random = randomFrom(seed);
+  const document = randomDocument(random, schema, random.pick(stage.callers).stock);
+  return Promise.all(
+    Array.from({ length: SENDS }, (_, index) => {
+      const caller = stage.callers[index % stage.callers.length] ?? random.pick(stage.callers);
+      return ask(questionFor(random, document, caller));
+    }),
+  );
+}
+
+describe(`of ${OPERATIONS} random operations of two tenants (FUZZ_SEED=${SEED})`, () => {
+  test(
+    "each answers the same on the fast path and without it, and shows nothing of the other tenant, and ends in no exception",
+    async () => {
+      const documents = Math.ceil(OPERATIONS / SENDS);
+      const faults: string[] = [];
+      let next = 0;
+      async function work(): Promise<void> {
+        while (next < documents && faults.length < FAULTS_MAX) {
+          const found = await askAll(SEED + (next += 1));
+          verdicts.push(...found);
+          faults.push(...found.flatMap(({ fault }) => fault ?? []));
+        }
+      }
+      await Promise.all(Array.from({ length: DOCUMENTS_AT_ONCE }, work));
+
+      expect(faults.slice(0, FAULTS_MAX)).toEqual([]);
+    },
+    PATIENCE_MS,
+  );
+
+  test("half have data, and the others are refused in every way", () => {
+    const codes = new Set(verdicts.flatMap((verdict) => verdict.codes));
+
+    expect(verdicts.filter(({ hasData }) => hasData).length).toBeGreaterThan(verdicts.length / 2);
+    expect([...codes].toSorted()).toEqual(["BAD_USER_INPUT", "FORBIDDEN", "QUERY_TOO_COMPLEX"]);
+  });
+
+  test("most of what they read comes by a plan, and without the fast path nothing does", () => {
+    const { taken, passed } = stage.fast.app.context.clients.plans.counts();
+
+    expect(taken).toBeGreaterThan(passed);
+    expect(stage.plain.app.context.clients.plans.counts()).toMatchObject({ taken: 0, compiled: 0 });
+  });
+});
