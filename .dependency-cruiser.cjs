@@ -87,7 +87,7 @@ module.exports = {
       comment: "Services get rows and a scoped client; what Prisma generated stays in context.",
       from: {
         path: "^src/",
-        pathNot: "^src/context/((prisma|tenant-[a-z]+|cross-tenant|rows|database-errors)\\.ts$|generated/)",
+        pathNot: "^src/context/((prisma|tenant-[a-z]+|cross-tenant|rows|database-errors)\\.ts$|plans/|generated/)",
       },
       to: { path: "^src/context/generated/" },
     },

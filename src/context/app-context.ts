@@ -23,7 +23,7 @@ import { listenForRevocations } from "./revocations.ts";
 import { openTenantClients } from "./tenant-client.ts";
 import type { TenantClients, WallSwitches } from "./tenant-client.ts";
 import { openMeters } from "./tenant-meters.ts";
-import type { StatementCounter } from "./tenant-pool.ts";
+import type { StatementCounter } from "./tenant-transaction.ts";
 import { createPlatformContext } from "./tenant-context.ts";
 import type { Clock, TenantContext } from "./tenant-context.ts";
 import { openTokens } from "./tokens.ts";

@@ -20,6 +20,10 @@ export function translateDatabaseError(error: unknown): never {
     if (error.code === "P2002") throw new AppError("CONFLICT", "This exists already", { cause: error });
     if (error.code === "P2034") throw unavailable(error);
   }
+  // The same two, where a statement ran without Prisma.
+  const code: unknown = isObject(error) ? Reflect.get(error, "code") : undefined;
+  if (code === "23503") throw notFound("Object", error);
+  if (code === "23505") throw new AppError("CONFLICT", "This exists already", { cause: error });
   throw error;
 }
 

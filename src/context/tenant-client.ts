@@ -1,17 +1,26 @@
 import { LRUCache } from "lru-cache";
+import type pg from "pg";
 import { translateDatabaseError } from "./database-errors.ts";
 import type { FairPool } from "./fair-pool.ts";
 import type { PrismaClient } from "./generated/client/client.ts";
 import type { TenantDb } from "./generated/tenancy/client-types.ts";
 import { TENANT_OWNED_MODELS } from "./generated/tenancy/models.ts";
+import { openPlans } from "./plans/plans.ts";
+import type { Plans } from "./plans/plans.ts";
+import { openRecorder } from "./plans/recording.ts";
 import { openPrisma, statementNames } from "./prisma.ts";
-import { tenantPool } from "./tenant-pool.ts";
-import type { StatementCounter, TenantSetting } from "./tenant-pool.ts";
+import { poolFrom, tenantConnections } from "./tenant-pool.ts";
+import type { TenantConnections, TenantSetting } from "./tenant-pool.ts";
 import { scopeToTenant } from "./tenant-scope.ts";
+import type { StatementCounter } from "./tenant-transaction.ts";
+import { openTenantTransactions } from "./tenant-transactions.ts";
+import type { PrismaCall } from "./tenant-transactions.ts";
 
 export type { TenantDb } from "./generated/tenancy/client-types.ts";
 
 const TENANT_CLIENTS_MAX = 500; // 0.3 MB each
+// The tenant in whose name statements are written for plans; nobody can have it, because version 0 is none.
+const NO_TENANT = "00000000-0000-0000-8000-0000000a7215";
 const OPERATIONS = Object.freeze([
   "findUnique", "findFirst", "findMany", "create", "createMany", "update", "updateMany", "upsert", "delete", "deleteMany", "count", "groupBy",
 ] as const); // prettier-ignore
@@ -26,6 +35,8 @@ export interface TenantClient {
 /** The clients of the tenants that were active last. */
 export interface TenantClients {
   readonly of: (tenantId: string) => TenantClient;
+  /** How the calls of all clients were run. */
+  readonly plans: Pick<Plans, "counts" | "settled">;
 }
 
 /** Test-only: takes a wall down, or swaps the statement that tells PostgreSQL the tenant. Production start refuses it. */
@@ -42,42 +53,101 @@ export function openTenantClients(
   pool: FairPool,
   options: {
     readonly preparedStatements: boolean;
+    /** Whether statements that Prisma has written once are run without it. */
     readonly fastPath: boolean;
     readonly statements: StatementCounter;
     readonly walls?: WallSwitches | undefined;
   },
 ): TenantClients {
+  const { walls, statements } = options;
   const nameOf = options.preparedStatements ? statementNames() : () => "";
+  const plans = options.fastPath ? plansOfScopedClients(nameOf, walls?.scope) : NO_PLANS;
   const clients = new LRUCache<string, TenantClient>({ max: TENANT_CLIENTS_MAX });
+
+  function make(tenantId: string): TenantClient {
+    const connections = tenantConnections(pool.of(tenantId), tenantId, { setting: walls?.setting, statements });
+    const clientOver = (over: pg.Pool) => extend(tenantId, openPrisma(over, nameOf), walls?.scope);
+    return options.fastPath
+      ? plannedClient(tenantId, connections, plans, clientOver)
+      : prismaClient(clientOver(poolFrom(connections)));
+  }
+
   return {
+    plans,
     of(tenantId) {
       const known = clients.get(tenantId);
       if (known) return known;
-      const made = scopedClient(
-        tenantId,
-        openPrisma(
-          tenantPool(pool.of(tenantId), tenantId, { setting: options.walls?.setting, statements: options.statements }),
-          nameOf,
-        ),
-        options.walls?.scope,
-      );
+      const made = make(tenantId);
       clients.set(tenantId, made);
       return made;
     },
   };
 }
 
-function scopedClient(tenantId: string, prisma: PrismaClient, scope: "on" | "off" = "on"): TenantClient {
-  const scoped = extend(tenantId, prisma, scope);
+type ScopedPrisma = ReturnType<typeof extend>;
+
+const NO_PLANS: Plans = {
+  find: () => undefined,
+  counts: () => ({ taken: 0, passed: 0, compiled: 0, refused: 0 }),
+  settled: async () => undefined,
+};
+
+/** Plans for what a scoped client of no tenant writes: what its extension does not bind gets no plan. */
+function plansOfScopedClients(
+  nameOf: ReturnType<typeof statementNames>,
+  scope: WallSwitches["scope"] | undefined,
+): Plans {
+  const recorder = openRecorder();
+  const writer = callsOf(
+    extend(
+      NO_TENANT,
+      openPrisma(recorder.pool, () => ""),
+      scope,
+    ),
+  );
+  return openPlans({ write: writer, recorder, tenantId: NO_TENANT }, nameOf);
+}
+
+/** Every call goes through Prisma. */
+function prismaClient(scoped: ScopedPrisma): TenantClient {
   const transact = scoped.$transaction.bind(scoped);
   return {
-    db: seal(scoped),
-    transact: (work) => transact((inner) => work(seal(inner))).catch(translateDatabaseError),
+    db: seal(callsOf(scoped)),
+    transact: (work) => transact((inner) => work(seal(callsOf(inner)))).catch(translateDatabaseError),
+  };
+}
+
+/** Calls that have a plan run on the connection itself, all others go through Prisma, in transactions as well. */
+function plannedClient(
+  tenantId: string,
+  connections: TenantConnections,
+  plans: Plans,
+  clientOver: (pool: pg.Pool) => ScopedPrisma,
+): TenantClient {
+  const prisma = callsOf(clientOver(poolFrom(connections)));
+  const transactions = openTenantTransactions(connections.connect, (pool) => {
+    const joining = clientOver(pool);
+    return { transact: (work) => joining.$transaction((inner) => work(callsOf(inner))) };
+  });
+
+  function planned({ query }: Pick<TenantConnections, "query">, otherwise: PrismaCall): PrismaCall {
+    return (model, operation, args) => {
+      const call = plans.find({ model, operation, args });
+      return call ? call(query, tenantId) : otherwise(model, operation, args);
+    };
+  }
+
+  return {
+    db: seal(planned(connections, prisma)),
+    transact: (work) =>
+      transactions
+        .run((connection, inner) => work(seal(planned({ query: (statement) => connection.query(statement) }, inner))))
+        .catch(translateDatabaseError),
   };
 }
 
 /** The extension that injects the tenant: wall one. What it gives can be got around by `$parent` and raw SQL, so only `seal` hands it out; the isolation suite attacks it bare. */
-export function extend(tenantId: string, prisma: PrismaClient, scope: "on" | "off") {
+export function extend(tenantId: string, prisma: PrismaClient, scope: "on" | "off" = "on") {
   return prisma.$extends({
     name: "tenant",
     query: {
@@ -88,27 +158,29 @@ export function extend(tenantId: string, prisma: PrismaClient, scope: "on" | "of
   });
 }
 
+/** A scoped client's operations by name. Calls start at once: Prisma's own promises are lazy, and one that nobody awaits never runs. */
+function callsOf(client: object): PrismaCall {
+  return async (model, operation, args) => {
+    const delegate: unknown = Reflect.get(client, TENANT_OWNED_MODELS[model]?.client ?? "");
+    const call: unknown =
+      typeof delegate === "object" && delegate !== null ? Reflect.get(delegate, operation) : undefined;
+    if (typeof call !== "function") throw new Error(`Prisma has no ${model}.${operation}`);
+    const answer: unknown = await Reflect.apply(call, delegate, [args]);
+    return answer;
+  };
+}
+
 /**
  * What services get: the models and their operations. Nothing that begins with `$` or `_`, because `$extends`, `$parent`, `_originalClient`
- * and raw SQL all escape the extension. Calls start at once: Prisma's own promises are lazy, and one that nobody awaits never runs.
+ * and raw SQL all escape the extension.
  */
-function seal(client: object): TenantDb {
+function seal(call: PrismaCall): TenantDb {
   const sealed: Record<string, unknown> = {};
-  for (const { client: name } of Object.values(TENANT_OWNED_MODELS)) {
-    const delegate: unknown = Reflect.get(client, name);
+  for (const [model, { client: name }] of Object.entries(TENANT_OWNED_MODELS)) {
     const operations: Record<string, unknown> = {};
     for (const operation of OPERATIONS) {
-      const call: unknown =
-        typeof delegate === "object" && delegate !== null ? Reflect.get(delegate, operation) : undefined;
-      if (typeof call !== "function") throw new Error(`Prisma has no ${name}.${operation}`);
-      operations[operation] = async (args?: unknown): Promise<unknown> => {
-        try {
-          const answer: unknown = await Reflect.apply(call, delegate, [args]);
-          return answer;
-        } catch (error) {
-          return translateDatabaseError(error);
-        }
-      };
+      operations[operation] = async (args?: unknown): Promise<unknown> =>
+        call(model, operation, args).catch(translateDatabaseError);
     }
     sealed[name] = Object.freeze(operations);
   }
