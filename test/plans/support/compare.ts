@@ -88,8 +88,8 @@ function errorsByNull({ data, errors = [] }: Answer): Map<string, string[]> {
   const found = new Map<string, string[]>();
   for (const error of errors) {
     const place = JSON.stringify(placeOfNull(data, error.path ?? []));
-    const { requestId: _requestId, ...extensions } = error.extensions;
-    found.set(place, [...(found.get(place) ?? []), JSON.stringify({ ...error, extensions })]);
+    const withoutRequest = JSON.stringify({ ...error, extensions: { ...error.extensions, requestId: "" } });
+    found.set(place, [...(found.get(place) ?? []), withoutRequest]);
   }
   return found;
 }

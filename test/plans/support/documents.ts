@@ -1,13 +1,4 @@
-import {
-  getNamedType,
-  isInterfaceType,
-  isLeafType,
-  isNonNullType,
-  isObjectType,
-  isRequiredArgument,
-  parse,
-  validate,
-} from "graphql";
+import { getNamedType, isInterfaceType, isLeafType, isObjectType, isRequiredArgument, parse, validate } from "graphql";
 import type { GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema } from "graphql";
 import { callsOf } from "./arguments.ts";
 import type { Variable } from "./arguments.ts";

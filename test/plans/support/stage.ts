@@ -11,7 +11,6 @@ import { personOf } from "../../support/people.ts";
 import { dataOf, sendTo } from "../../support/send.ts";
 import type { Sender } from "../../support/send.ts";
 import type { TestTenant } from "../../support/tenants.ts";
-import { until } from "../../support/until.ts";
 import { fillLists } from "./rows.ts";
 import type { Stock } from "./values.ts";
 
