@@ -10,6 +10,7 @@ import type { Logger } from "./context/log.ts";
 import type { WallSwitches } from "./context/tenant-client.ts";
 import type { Clock } from "./context/tenant-context.ts";
 import { openMetrics } from "./http/metrics.ts";
+import type { Siblings } from "./http/metrics.ts";
 import { openHttpServer } from "./http/server.ts";
 import { expectedMigration } from "./migrate/migrate.ts";
 import { readTrustedDocuments } from "./resolvers/document-files.ts";
@@ -29,6 +30,8 @@ export interface AppOptions {
   readonly clock?: Clock;
   /** A key of a sample tenant, filled in at /playground for somebody at this machine. */
   readonly sampleKey?: string | undefined;
+  /** Where several processes serve: how each tells the others what it counted. */
+  readonly siblings?: Siblings | undefined;
   /** Test-only; a production start refuses it. */
   readonly walls?: WallSwitches;
 }
@@ -49,7 +52,7 @@ const OWN_DOCUMENTS = fileURLToPath(new URL("../public/account/documents.json", 
 export async function openApp(options: AppOptions): Promise<App> {
   const schema = buildAtriumSchema();
   const trustedDocuments = readTrustedDocuments([OWN_DOCUMENTS, ...options.config.trustedDocumentsFiles], schema);
-  const metrics = openMetrics({ namesTenants: options.config.metricsTenants });
+  const metrics = openMetrics({ namesTenants: options.config.metricsTenants, siblings: options.siblings });
   const context = openContext(options, metrics.resolved);
   try {
     await assertWalls(context.pool, { expectedMigration: expectedMigration() });

@@ -89,6 +89,7 @@ function settingsOf(production: boolean) {
   return z.object({
     HOST: z.string().min(1).default("127.0.0.1"),
     PORT: wholeNumber(0, 65_535).default(4000),
+    PROCESSES: wholeNumber(1, 64).default(1),
     DATA_DIR: z.string().min(1).default(".data"),
     DATABASE_URL: postgresUrl.optional(),
     DATABASE_OWNER_URL: postgresUrl.optional(),
@@ -135,6 +136,8 @@ export interface Config {
   readonly production: boolean;
   readonly host: string;
   readonly port: number;
+  /** How many processes serve. */
+  readonly processes: number;
   readonly dataDir: string;
   /** Undefined means the embedded PostgreSQL. Both addresses are given, or neither. */
   readonly database: { readonly gatewayUrl: string; readonly ownerUrl: string } | undefined;
@@ -232,6 +235,7 @@ export function readConfig(environment: Environment): Config {
     production,
     host: settings.HOST,
     port: settings.PORT,
+    processes: settings.PROCESSES,
     dataDir: path.resolve(settings.DATA_DIR),
     database: gatewayUrl !== undefined && ownerUrl !== undefined ? { gatewayUrl, ownerUrl } : undefined,
     databaseListenUrl: settings.DATABASE_LISTEN_URL,

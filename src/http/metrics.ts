@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { AggregatorRegistry, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { AppContext } from "../context/app-context.ts";
 import { USAGE_METRICS } from "../services/usage.ts";
 
@@ -18,14 +18,28 @@ export interface Metrics {
   readonly text: () => Promise<{ readonly body: string; readonly contentType: string }>;
 }
 
+/** The other processes that serve beside this one. */
+export interface Siblings {
+  /** Says what this process answers when another one asks. */
+  readonly answer: (counts: () => Promise<unknown>) => void;
+  /** The counts of all processes that answer in time, of this one, too. */
+  readonly ask: () => Promise<readonly unknown[]>;
+}
+
 const TENANTS_NAMED_MAX = 50;
 const DURATION_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /**
- * The process's counts, under names that begin with `atrium_`. No label holds an id or a name that a client chooses, because their number is
+ * The counts of this process, or of all that serve beside each other, under names that begin with `atrium_`. No label holds an id or a name that a client chooses, because their number is
  * unbounded, but for the first 50 clients without a credential, and 50 tenants where the operator asks for them.
  */
-export function openMetrics({ namesTenants }: { readonly namesTenants: boolean }): Metrics {
+export function openMetrics({
+  namesTenants,
+  siblings,
+}: {
+  readonly namesTenants: boolean;
+  readonly siblings?: Siblings | undefined;
+}): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -54,6 +68,7 @@ export function openMetrics({ namesTenants }: { readonly namesTenants: boolean }
     labelNames: ["document", "sent"],
     registers,
   });
+  siblings?.answer(() => registry.getMetricsAsJSON());
   return {
     answered(route, outcome, seconds) {
       requests.inc({ route, outcome });
@@ -67,11 +82,28 @@ export function openMetrics({ namesTenants }: { readonly namesTenants: boolean }
       observeMeters(registers, app);
       if (namesTenants) observeTenants(registers, app);
     },
-    text: async () => ({ body: await registry.metrics(), contentType: registry.contentType }),
+    text: async () => ({
+      body: siblings ? await sumOf(await siblings.ask()) : await registry.metrics(),
+      contentType: registry.contentType,
+    }),
   };
 }
 
+/** A scrape reaches one process, and never knows which: it gets the sum of all, or what no sum can say (an average, the largest). */
+async function sumOf(counts: readonly unknown[]): Promise<string> {
+  const found = counts.filter((each) => typeof each === "object" && each !== null);
+  return AggregatorRegistry.aggregate(found).metrics();
+}
+
 function observe(registers: Registry[], app: AppContext): void {
+  new Gauge({
+    name: "atrium_processes",
+    help: "Processes whose counts these are.",
+    registers,
+    collect() {
+      this.set(1);
+    },
+  });
   new Counter({
     name: "atrium_statements_total",
     help: "SQL statements that tenants' clients sent.",
@@ -97,6 +129,7 @@ function observe(registers: Registry[], app: AppContext): void {
     name: "atrium_revocations_unheard",
     help: "1 while notices of revocation do not arrive, so that nothing is cached.",
     registers,
+    aggregator: "max",
     collect() {
       this.set(app.isHearingRevocations() ? 0 : 1);
     },
@@ -141,6 +174,7 @@ function observeLimits(registers: Registry[], { accounts: { limits } }: AppConte
     name: "atrium_rate_limit_store_away",
     help: "1 while the store of limits does not answer.",
     registers,
+    aggregator: "max",
     collect() {
       this.set(limits.isAway() ? 1 : 0);
     },
