@@ -68,9 +68,13 @@ export function openDocuments({ mode, trusted, tenantIdOf, maySeeSchema }: Docum
     outcomes.set(request, { ...outcome, hash: isWatched ? hash() : undefined });
   }
 
-  /** Where texts must be trusted, none is looked up that a client has brought. */
-  function findPersisted(ctx: TenantContext, key: string): string | undefined {
-    const tenantId = mode === "enforce" ? undefined : tenantIdOf(ctx);
+  /** For whom texts are kept that a client has brought; for nobody where texts must be trusted. */
+  function keeperOf({ contextValue: ctx }: RequestContext): string | undefined {
+    return mode === "enforce" ? undefined : tenantIdOf(ctx);
+  }
+
+  function findPersisted(request: RequestContext, key: string): string | undefined {
+    const tenantId = keeperOf(request);
     return tenantId === undefined ? undefined : persisted.find(tenantId, key);
   }
 
@@ -78,7 +82,7 @@ export function openDocuments({ mode, trusted, tenantIdOf, maySeeSchema }: Docum
   function byId(request: RequestContext, id: string): string {
     const key = documentKey(id);
     const isTrusted = trusted.byKey.has(key);
-    const text = trusted.byKey.get(key) ?? findPersisted(request.contextValue, key);
+    const text = trusted.byKey.get(key) ?? findPersisted(request, key);
     const document = text === undefined ? "unknown" : isTrusted || trusted.texts.has(text) ? "trusted" : "free";
     note(request, { document, sentAs: "id" }, () => (HASH.test(key) ? key : undefined));
     if (text === undefined) throw documentNotFound();
@@ -129,7 +133,7 @@ export function openDocuments({ mode, trusted, tenantIdOf, maySeeSchema }: Docum
   /** Here because what comes so far was validated, priced and paid for. */
   async function responseForOperation(request: RequestContext): Promise<null> {
     const kept = toKeep.get(request);
-    const tenantId = kept && mode !== "enforce" ? tenantIdOf(request.contextValue) : undefined;
+    const tenantId = keeperOf(request);
     if (kept && tenantId !== undefined) persisted.keep(tenantId, kept.key, kept.text);
     return null;
   }
@@ -138,7 +142,10 @@ export function openDocuments({ mode, trusted, tenantIdOf, maySeeSchema }: Docum
     plugin: { requestDidStart },
     refusalOf: (request) => refusals.get(request),
     check(request, asked) {
-      if (aboutSchemaAlone.has(request) && !asksOnlyForMeta(asked)) throw beforeExecution(untrusted());
+      if (!aboutSchemaAlone.has(request) || asksOnlyForMeta(asked)) return;
+      const known = outcomes.get(request);
+      if (known) outcomes.set(request, { ...known, document: "refused" });
+      throw beforeExecution(untrusted());
     },
     outcomeOf: (request) => outcomes.get(request),
   };

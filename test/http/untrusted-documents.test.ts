@@ -90,15 +90,17 @@ describe("documents that are in no file", () => {
   test("that are refused are counted, and logged by their hash", async () => {
     const app = appIn("enforce");
     const { send } = await app.newTenant();
-    const query = "query Refused { sessions { totalCount } }";
     const before = await metric(app, "refused", "text");
-    await send(query, {}, { "X-Request-ID": "request-refused" });
+    const texts = ["query Refused { sessions { totalCount } }", "{ __schema { description } sessions { totalCount } }"];
 
-    expect(await metric(app, "refused", "text")).toBe(before + 1);
-    expect(await lineOf(app, "request-refused")).toMatchObject({
-      document: "refused",
-      documentHash: createHash("sha256").update(query).digest("hex"),
-      codes: ["BAD_USER_INPUT"],
-    });
+    for (const [index, text] of texts.entries()) {
+      await send(text, {}, { "X-Request-ID": `request-refused-${index}` });
+      expect(await lineOf(app, `request-refused-${index}`)).toMatchObject({
+        document: "refused",
+        documentHash: createHash("sha256").update(text).digest("hex"),
+        codes: ["BAD_USER_INPUT"],
+      });
+    }
+    expect(await metric(app, "refused", "text")).toBe(before + 2);
   });
 });
