@@ -151,7 +151,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: "node_modules|^src/context/generated|^dist" },
-    exclude: { path: "^src/context/generated/(?!client/client|tenancy/)|^test/generated" },
+    exclude: { path: "^src/context/generated/(?!client/client|tenancy/)|^test/generated|^bench/peers" },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
     enhancedResolveOptions: {

@@ -16,7 +16,8 @@ const goesAroundServices = {
 };
 
 export default defineConfig(
-  globalIgnores(["dist/", "coverage/", "src/context/generated/", "test/generated/"]),
+  // The peers of the benchmark have packages and a compiler of their own.
+  globalIgnores(["dist/", "coverage/", "src/context/generated/", "test/generated/", "bench/peers/"]),
   { linterOptions: { reportUnusedDisableDirectives: "error", reportUnusedInlineConfigs: "error" } },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,

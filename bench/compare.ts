@@ -1,5 +1,6 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { checkAnswers } from "./compare/answers.ts";
 import { openData } from "./compare/data.ts";
@@ -19,6 +20,7 @@ import { describe } from "./compare/table.ts";
 // npm run bench -- [compare] [--starts 3] [--rounds 1] [--seconds 2] [--only Q1,Q2] [--servers atrium,mercurius,limit] [--big]
 
 const FOLDER = fileURLToPath(new URL(".data/", import.meta.url));
+const QUIET_MS = 6_000; // Atrium writes its counters every five seconds: those of one server are not counted for the next
 
 interface Collected {
   readonly rounds: Round[];
@@ -36,6 +38,7 @@ async function main(): Promise<void> {
   prepareServers(say);
   const data = await openData(FOLDER, options.big, say);
   const sender = startSender();
+  const file = path.join(FOLDER, `rounds-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.json`);
   const collected: Collected = { rounds: [], statements: [], memory: [] };
   try {
     await clear(data.postgres);
@@ -43,12 +46,14 @@ async function main(): Promise<void> {
     for (let start = 1; start <= options.starts; start += 1) {
       say(`Process start ${start} of ${options.starts}`);
       await measureOneStart(bench, data, kinds, options, start, collected);
+      keep(file, options, collected);
     }
   } finally {
     sender.stop();
     await data.postgres.stop();
   }
   report(collected, data, kinds, options);
+  console.log(`\nEach round: ${path.relative(process.cwd(), file)}`);
 }
 
 async function measureOneStart(
@@ -64,9 +69,11 @@ async function measureOneStart(
     for (const kind of kinds) servers.push(await startServer(kind, data.postgres, FOLDER));
     if (start === 1) await checkAll(bench, data, servers);
     for (const query of options.queries) {
-      const asked = servers.filter(({ kind: { only } }) => !only || only.includes(query));
+      const asked = servers.filter((server) => answers(server, query));
+      say(`  ${query} …`);
       await measureQuery(bench, data, asked, query, options, start, collected);
     }
+    if (start === 1) collected.statements.push(...(await countAll(bench, data, servers, options.queries)));
     collected.memory.push(...servers.map((server) => memoryAfter(server, start)));
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
@@ -87,7 +94,7 @@ async function measureQuery(
   query: QueryName,
   options: CompareOptions,
   start: number,
-  { rounds, statements }: Collected,
+  { rounds }: Collected,
 ): Promise<void> {
   const turns = draws.flatMap((draw) => servers.map((server) => ({ draw, server })));
   for (const { draw, server } of turns) await warmUp(bench, server, query, draw, options.seconds);
@@ -95,9 +102,26 @@ async function measureQuery(
     for (const { draw, server } of [...turns, ...turns.toReversed()])
       rounds.push(await measure(bench, server, query, draw, { start, seconds: options.seconds }));
   }
-  const [usual] = draws;
-  if (start > 1 || !usual) return;
-  for (const server of servers) statements.push(await countStatements(bench, server, query, usual));
+}
+
+/** Of the usual draw alone: how many statements a request takes does not depend on how many rows there are. */
+async function countAll(
+  bench: Bench,
+  { draws: [usual] }: BenchData,
+  servers: readonly RunningServer[],
+  queries: readonly QueryName[],
+): Promise<StatementCount[]> {
+  const counts: StatementCount[] = [];
+  for (const server of servers) {
+    await sleep(QUIET_MS);
+    for (const query of queries)
+      if (usual && answers(server, query)) counts.push(await countStatements(bench, server, query, usual));
+  }
+  return counts;
+}
+
+function answers({ kind: { only } }: RunningServer, query: QueryName): boolean {
+  return !only || only.includes(query);
 }
 
 function report(
@@ -114,10 +138,11 @@ function report(
     servers: kinds.map(({ name }) => name),
   };
   console.log(`\n${describe(findings, options)}`);
-  mkdirSync(FOLDER, { recursive: true });
-  const file = path.join(FOLDER, `rounds-${new Date().toISOString().replaceAll(/[:.]/g, "-")}.json`);
+}
+
+/** After each process start: an interrupted run has measured something too. */
+function keep(file: string, options: CompareOptions, collected: Collected): void {
   writeFileSync(file, JSON.stringify({ node: process.version, options, ...collected }, undefined, 1));
-  console.log(`\nEach round: ${path.relative(process.cwd(), file)}`);
 }
 
 function say(line: string): void {

@@ -9,7 +9,7 @@ import type { SendFindings, Sender } from "./sending.ts";
 import type { RunningServer } from "./servers.ts";
 import { CLEAR_SQL } from "./sql.ts";
 
-export const CONNECTIONS = 16;
+const CONNECTIONS = 16;
 const LEAD_SECONDS = 0.4; // before a counted run: connections that were closed meanwhile are opened again
 const SETTLE_MS = 50; // until the scheduler's counters of the last request stand
 const COUNTED_SECONDS = 0.5;

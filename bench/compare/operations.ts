@@ -30,16 +30,16 @@ const DOCUMENTS: Readonly<Record<Dialect, Readonly<Record<PlainQuery, string>>>>
     Q4: `mutation Q4($input: CreateMessageInput!) { createMessage(input: $input) { message { id role content createdAt } } }`,
   },
   postgraphile: {
-    Q1: `query Q1($first: Int!) { sessions: allSessions(first: $first, orderBy: [UPDATED_AT_DESC, ID_DESC]) { nodes { id: rowId name status createdAt } } }`,
+    Q1: `query Q1($first: Int!) { sessions: allSessions(first: $first, orderBy: [UPDATED_AT_DESC, ROW_ID_DESC]) { nodes { id: rowId name status createdAt } } }`,
     Q2: `query Q2($first: Int!, $messages: Int!) {
-  sessions: allSessions(first: $first, orderBy: [UPDATED_AT_DESC, ID_DESC]) {
-    nodes { id: rowId name status createdAt messages: messagesByTenantIdAndSessionId(last: $messages, orderBy: [TIMESTAMP_ASC, ID_ASC]) { nodes { id: rowId role content createdAt: timestamp } } }
+  sessions: allSessions(first: $first, orderBy: [UPDATED_AT_DESC, ROW_ID_DESC]) {
+    nodes { id: rowId name status createdAt messages: messagesByTenantIdAndSessionId(last: $messages, orderBy: [TIMESTAMP_ASC, ROW_ID_ASC]) { nodes { id: rowId role content createdAt: timestamp } } }
   }
 }`,
     Q3: `query Q3($id: UUID!, $messages: Int!) {
-  session: sessionByRowId(rowId: $id) { id: rowId name status createdAt messages: messagesByTenantIdAndSessionId(first: $messages, orderBy: [TIMESTAMP_ASC, ID_ASC]) { nodes { id: rowId role content createdAt: timestamp } } }
+  session: sessionByRowId(rowId: $id) { id: rowId name status createdAt messages: messagesByTenantIdAndSessionId(first: $messages, orderBy: [TIMESTAMP_ASC, ROW_ID_ASC]) { nodes { id: rowId role content createdAt: timestamp } } }
 }`,
-    Q4: `mutation Q4($input: CreateMessageInput!) { createMessage(input: $input) { message { id: rowId role content createdAt: timestamp } } }`,
+    Q4: `mutation Q4($input: BenchStoreMessageInput!) { createMessage: benchStoreMessage(input: $input) { message: result { id: rowId role content createdAt: timestamp } } }`,
   },
 };
 

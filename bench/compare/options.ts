@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
 
-export const QUERY_NAMES = ["Q1", "Q2", "Q3", "Q4", "Q5"] as const;
+const QUERY_NAMES = ["Q1", "Q2", "Q3", "Q4", "Q5"] as const;
 export type QueryName = (typeof QUERY_NAMES)[number];
 
 const positive = (usual: string) => z.coerce.number().positive().default(Number(usual));

@@ -9,7 +9,7 @@ const KILOBYTE = 1_024;
 export type CpuTimes = ReadonlyMap<number, number>;
 
 /** A process and all that it has started, directly or not. */
-export function treeOf(root: number): number[] {
+function treeOf(root: number): number[] {
   const children = readdirSync(`/proc/${root}/task`).flatMap((task) =>
     read(`/proc/${root}/task/${task}/children`).split(" ").filter(Boolean).map(Number),
   );

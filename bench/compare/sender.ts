@@ -5,6 +5,7 @@ import type { SendFindings, SendOrders } from "./sending.ts";
 // Sends requests as fast as they are answered, in a process of its own.
 
 const MILLISECONDS = 1_000;
+const PATIENCE = 4;
 const FAILURE_LENGTH = 500;
 
 async function send({ url, requests, connections, seconds, atLeast }: SendOrders): Promise<SendFindings> {
@@ -13,12 +14,14 @@ async function send({ url, requests, connections, seconds, atLeast }: SendOrders
   const latencies: number[] = [];
   const failures: string[] = [];
   let next = 0;
-  const end = performance.now() + seconds * MILLISECONDS;
+  const begin = performance.now();
+  const end = begin + seconds * MILLISECONDS;
+  const latest = begin + seconds * MILLISECONDS * PATIENCE;
 
   async function one(): Promise<void> {
     const { key = "", body = "" } = requests[next % requests.length] ?? {};
     next += 1;
-    const begin = performance.now();
+    const sentAt = performance.now();
     const answer = await pool.request({
       path: pathname,
       method: "POST",
@@ -26,13 +29,13 @@ async function send({ url, requests, connections, seconds, atLeast }: SendOrders
       body,
     });
     const text = await answer.body.text();
-    latencies.push(performance.now() - begin);
+    latencies.push(performance.now() - sentAt);
     if (answer.statusCode !== 200 || text.includes('"errors"'))
       failures.push(`${answer.statusCode} ${text}`.slice(0, FAILURE_LENGTH));
   }
 
   const senders = Array.from({ length: connections }, async () => {
-    while (performance.now() < end || latencies.length < atLeast) await one();
+    while (performance.now() < (latencies.length < atLeast ? latest : end)) await one();
   });
   await Promise.all(senders);
   await pool.close();

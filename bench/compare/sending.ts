@@ -10,12 +10,12 @@ export const sendOrders = z.object({
   connections: z.number(),
   /** Until then, in seconds; what is under way by then is still awaited, and counted. */
   seconds: z.number(),
-  /** Goes on after that time until so many were answered. */
+  /** Goes on after that time until so many were answered, or four times as long has passed. */
   atLeast: z.number(),
 });
 export type SendOrders = z.infer<typeof sendOrders>;
 
-export const sendFindings = z.object({
+const sendFindings = z.object({
   answered: z.number(),
   /** Answers that were not 200, or said "errors"; the first of them in full. */
   failed: z.number(),

