@@ -101,15 +101,18 @@ async function recognise(
   const key = isWellFormedKey(text) ? await parts.crossTenant.keyByHash(hash) : null;
   // Compared even when there is nothing to compare with, so that an unknown key takes as long as a known one.
   const isRight = safeEqual(hash, key?.hash ?? "");
-  const invalid = new AppError("UNAUTHENTICATED", "Invalid or inactive API key");
-  if (!key || !isRight) throw invalid;
+  if (!key || !isRight) throw invalidKey();
   const principal: Principal = { kind: "apiKey", key };
-  if (!key.active) throw refused(principal, invalid);
+  if (!key.active) throw refused(principal, invalidKey());
   const now = parts.clock.now();
   if (key.expiresAt && key.expiresAt <= now)
     throw refused(principal, new AppError("API_KEY_EXPIRED", "API key has expired"));
   if (!key.lastUsedAt || now.getTime() - key.lastUsedAt.getTime() >= LAST_USED_EVERY_MS) parts.onKeyUse(key, now);
   return principal;
+}
+
+function invalidKey(): AppError {
+  return new AppError("UNAUTHENTICATED", "Invalid or inactive API key");
 }
 
 /** Whoever the token speaks for, if they still may act: the sign-in, the person and the role are looked at each time, cached for seconds. */
@@ -123,12 +126,15 @@ async function readToken(
   if (!tokens.claimsToBeOurs(text)) return outside.read(text, selected);
   const { tenantId, userId, signInId } = await tokens.read(text);
   const found = await parts.crossTenant.signIn(tenantId, signInId);
-  const over = new AppError("UNAUTHENTICATED", "The sign-in is over");
-  if (!found || found.person.userId !== userId) throw over;
+  if (!found || found.person.userId !== userId) throw signInOver();
   const person = { tenantId, userId, signInId, role: found.person.role };
   const isOver = found.endedAt !== null || found.expiresAt <= parts.clock.now();
-  if (isOver || !found.person.active) throw refused({ kind: "person", person }, over);
+  if (isOver || !found.person.active) throw refused({ kind: "person", person }, signInOver());
   return person;
+}
+
+function signInOver(): AppError {
+  return new AppError("UNAUTHENTICATED", "The sign-in is over");
 }
 
 /** Three parts of base64url: whatever else it is, it is meant as a JWT. */

@@ -2,6 +2,7 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
+  hash,
   hkdfSync,
   randomBytes,
   randomInt,
@@ -104,7 +105,7 @@ export function looksLikeKey(text: string): boolean {
 
 /** SHA-256 in hexadecimal. Fast is right for random secrets; a slow hash here would be a way to exhaust the server. */
 export function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+  return hash("sha256", text, "hex");
 }
 
 /** Compares without telling by its duration where two texts differ. */

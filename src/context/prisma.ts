@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { Socket } from "node:net";
 import { PrismaPg } from "@prisma/adapter-pg";
 import pg from "pg";
 import { PrismaClient } from "./generated/client/client.ts";
@@ -30,6 +31,7 @@ export function openPool(options: PoolOptions): pg.Pool {
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: QUERY_TIMEOUT_MS,
     pipeline: true,
+    stream: gatheringSocket,
   });
   // Without a listener, a backend that is terminated (failover) would end the process: pool listens to idle connections only.
   pool.on("connect", (client) => {
@@ -60,6 +62,25 @@ function nameless(statement: unknown): unknown {
 
 function isNamed(statement: unknown): statement is { readonly name: unknown } {
   return typeof statement === "object" && statement !== null && "text" in statement && "name" in statement;
+}
+
+/** A socket that sends in one go what is written in one tick: a statement and the frame of its transaction, which would be six writes. */
+function gatheringSocket(): Socket {
+  const socket = new Socket();
+  const write = socket.write.bind(socket);
+  let isGathering = false;
+  function gather(...parameters: unknown[]): unknown {
+    if (!isGathering) {
+      isGathering = true;
+      socket.cork();
+      process.nextTick(() => {
+        isGathering = false;
+        socket.uncork();
+      });
+    }
+    return Reflect.apply(write, socket, parameters);
+  }
+  return Object.defineProperty(socket, "write", { value: gather, writable: true, configurable: true });
 }
 
 /** Names statements by their text, so that each connection prepares a text once; unnamed after the first 500 different ones. */

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { z } from "zod";
 import { contextLoader } from "../context/loaders.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
@@ -120,16 +120,24 @@ export function pageFrom<Row extends { readonly id: string }>(
   const hasMore = read.length > plan.size;
   const kept = read.slice(0, plan.size);
   const nodes = plan.isBackward ? kept.reverse() : kept;
-  const tag = listTag(ctx, identity);
-  const edges = nodes.map((node) => ({ cursor: writeCursor(tag, identity.order, node), node }));
+  let tag: string | undefined;
+  const cursorOf = (node: Row): string => writeCursor((tag ??= listTag(ctx, identity)), identity.order, node);
+  // Cursors are written for those who ask: most clients read nodes alone.
   return {
-    edges,
     nodes,
+    get edges() {
+      return nodes.map((node) => ({ cursor: cursorOf(node), node }));
+    },
     pageInfo: {
       hasNextPage: plan.isBackward ? plan.beyond !== undefined : hasMore,
       hasPreviousPage: plan.isBackward ? hasMore : plan.beyond !== undefined,
-      startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
+      get startCursor() {
+        return nodes[0] ? cursorOf(nodes[0]) : null;
+      },
+      get endCursor() {
+        const last = nodes.at(-1);
+        return last ? cursorOf(last) : null;
+      },
     },
     count,
   };
@@ -197,7 +205,7 @@ export function definePageLoader<Row extends { readonly id: string }, Filter = u
 
 function listTag(ctx: TenantContext, { list, order, isPlatforms = false }: ListIdentity): string {
   const text = [isPlatforms ? "platform" : ctx.tenant.id, list, order.field, order.direction].join("\n");
-  return createHash("sha256").update(text).digest("base64url").slice(0, LIST_TAG_LENGTH);
+  return hash("sha256", text, "base64url").slice(0, LIST_TAG_LENGTH);
 }
 
 function writeCursor(tag: string, order: ListOrder, row: { readonly id: string }): string {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ValueKind } from "./call-shape.ts";
 import type { WrittenStatement } from "./recording.ts";
-import { encodingOf } from "./wire.ts";
+import { encodingOf, quickTypes } from "./wire.ts";
 import type { Encode } from "./wire.ts";
 
 /** Where a parameter of a statement comes from. */
@@ -78,7 +78,7 @@ export function templateOf(
     if (!source) return undefined;
     sources.push(source);
   }
-  return { text: first.text, sources, types: first.types };
+  return { text: first.text, sources, types: quickTypes(first.types) };
 }
 
 function sourceOf(
