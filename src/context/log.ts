@@ -6,7 +6,7 @@ export type { Logger } from "pino";
 
 // A write for each line took a twentieth of a busy process. What a crash can lose is a tenth of a second.
 const FLUSH_MS = 100;
-const BUFFER_BYTES = 16_384;
+const BUFFER_BYTES = 8_192;
 
 /** JSON on standard error, one event a line. What could hold a secret is cut out here as well, should a caller ever pass it. */
 export function openLog(
