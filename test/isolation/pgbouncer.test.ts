@@ -1,23 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { rmSync } from "node:fs";
-import { Writable } from "node:stream";
 import pg from "pg";
-import { openApp } from "../../src/app.ts";
-import type { App } from "../../src/app.ts";
-import { readConfig } from "../../src/config.ts";
-import { openLog } from "../../src/context/log.ts";
 import { tenantPool } from "../../src/context/tenant-pool.ts";
-import { MASTER_KEY, PLATFORM_KEY } from "../support/app.ts";
 import { newDatabase } from "../support/database.ts";
 import type { TestDatabase } from "../support/database.ts";
-import { isFastPathOn } from "../support/fast-path.ts";
 import { hasPgBouncer, startPgBouncer } from "../support/pgbouncer.ts";
 import type { TestPgBouncer } from "../support/pgbouncer.ts";
-import { temporaryFolder } from "../support/postgres.ts";
-import { codesOf, dataOf, sendTo } from "../support/send.ts";
+import { sendTo } from "../support/send.ts";
 import { tenantMaker } from "../support/tenants.ts";
-import type { TestTenant } from "../support/tenants.ts";
 import { until } from "../support/until.ts";
+import { ACTS, startBehind } from "./support/pooled.ts";
+import type { Process } from "./support/pooled.ts";
 
 // Two gateways whose requests share two connections to PostgreSQL: each transaction of a tenant runs where another one's has just ended.
 
@@ -29,52 +21,13 @@ const STATEMENT_TIMEOUT_MS = 2_000; // longer than any statement but those that 
 const CANCEL_EVERY_MS = 50;
 const PATIENCE_MS = 120_000;
 
-interface Process {
-  readonly app: App;
-  readonly url: string;
-  readonly said: () => string;
-  readonly close: () => Promise<void>;
-}
-
 let database: TestDatabase;
 let bouncer: TestPgBouncer;
 let superuser: pg.Client;
 const running: Process[] = [];
 
-/** A gateway whose requests go through the pooler. */
-async function startBehind(settings: Readonly<Record<string, string>> = {}): Promise<Process> {
-  const dataDir = temporaryFolder();
-  const gatewayUrl = bouncer.through(database.gatewayUrl);
-  let said = "";
-  const app = await openApp({
-    config: readConfig({
-      PORT: "0",
-      DATA_DIR: dataDir,
-      DATABASE_URL: gatewayUrl,
-      DATABASE_OWNER_URL: database.ownerUrl,
-      DATABASE_LISTEN_URL: database.gatewayUrl,
-      PREPARED_STATEMENTS: "off",
-      FAST_PATH: isFastPathOn() ? "on" : "off",
-      ...settings,
-    }),
-    gatewayUrl,
-    platformAdminKey: PLATFORM_KEY,
-    masterKey: MASTER_KEY,
-    log: openLog(
-      { logLevel: "warn" },
-      new Writable({
-        write(chunk: Buffer, _encoding, done) {
-          said += chunk.toString();
-          done();
-        },
-      }),
-    ),
-  });
-  async function close(): Promise<void> {
-    await app.close();
-    rmSync(dataDir, { recursive: true, force: true });
-  }
-  const started = { app, url: `${app.url}/graphql`, said: () => said, close };
+async function start(settings?: Readonly<Record<string, string>>): Promise<Process> {
+  const started = await startBehind(bouncer, database, settings);
   running.push(started);
   return started;
 }
@@ -93,8 +46,8 @@ const metricsOf = async ({ app }: Process): Promise<string> => (await fetch(`${a
       `ALTER ROLE ${username} IN DATABASE ${pathname.slice(1)} SET statement_timeout = ${STATEMENT_TIMEOUT_MS}`,
     );
     bouncer = await startPgBouncer(database.gatewayUrl, { poolSize: SERVER_CONNECTIONS });
-    one = await startBehind();
-    other = await startBehind();
+    one = await start();
+    other = await start();
   }, PATIENCE_MS);
   afterAll(async () => {
     for (const { close } of running) await close();
@@ -179,7 +132,7 @@ const metricsOf = async ({ app }: Process): Promise<string> => (await fetch(`${a
   test(
     "without a way straight to PostgreSQL nothing is cached, the log says what to set, and a revoked key is refused at once",
     async () => {
-      const deaf = await startBehind({ DATABASE_LISTEN_URL: bouncer.through(database.gatewayUrl) });
+      const deaf = await start({ DATABASE_LISTEN_URL: bouncer.through(database.gatewayUrl) });
       await until(() => deaf.said().includes("DATABASE_LISTEN_URL"));
       const { key, db } = await tenantMaker(one.app, one.url)();
       const ask = async (): Promise<number> =>
@@ -218,74 +171,12 @@ const metricsOf = async ({ app }: Process): Promise<string> => (await fetch(`${a
     await superuser.query(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'atrium'",
     );
-    const warned = await startBehind({ PREPARED_STATEMENTS: "on" });
+    const warned = await start({ PREPARED_STATEMENTS: "on" });
 
     expect(warned.said()).toContain(`ALTER ROLE ${username} SET statement_timeout = '15s'`);
     expect(warned.said()).toContain("PREPARED_STATEMENTS=off");
   });
 });
-
-interface Occasion {
-  readonly gateway: Process;
-  readonly tenant: TestTenant;
-  readonly own: string;
-  readonly foreign: string;
-}
-
-/** What requests do, and how they end. */
-const ACTS: readonly ((occasion: Occasion) => Promise<unknown>)[] = [
-  async ({ gateway, tenant }) =>
-    dataOf(await as(tenant, gateway)("{ sessions(first: 50) { nodes { name messages { nodes { content } } } } }")),
-  async ({ gateway, tenant, own }) => dataOf(await as(tenant, gateway)(`{ session(id: "${own}") { name } }`)),
-  async ({ gateway, tenant, foreign }) => {
-    const answer = await as(tenant, gateway)(`{ session(id: "${foreign}") { name } }`);
-    expect(answer.data?.["session"] ?? null).toBeNull();
-    return "nothing there";
-  },
-  async ({ gateway, tenant, own }) =>
-    dataOf(
-      await as(
-        tenant,
-        gateway,
-      )(
-        `mutation { createMessage(input: { sessionId: "${own}", role: USER, content: "${tenant.id}" }) { message { content } } }`,
-      ),
-    ),
-  async ({ gateway, tenant, foreign }) => {
-    const answer = await as(
-      tenant,
-      gateway,
-    )(
-      `mutation { createMessage(input: { sessionId: "${foreign}", role: USER, content: "${tenant.id}" }) { message { content } } }`,
-    );
-    expect(codesOf(answer)).toEqual(["NOT_FOUND"]);
-    return "refused";
-  },
-  async ({ gateway, tenant }) =>
-    dataOf(await as(tenant, gateway)('mutation { createSession(input: { name: "added" }) { session { name } } }')),
-  async ({ gateway, tenant }) => {
-    const attempt = gateway.app.context.clients.of(tenant.id).transact(async (tx) => {
-      await tx.session.create({ data: { name: "rolled back" } });
-      throw new Error("changed my mind");
-    });
-    await expect(attempt).rejects.toThrow("changed my mind");
-    return "rolled back";
-  },
-  async ({ gateway, tenant }) => {
-    const failing = tenantPool(gateway.app.context.pool, tenant.id).query({ text: "SELECT 1 / 0" });
-    await expect(failing).rejects.toThrow("division by zero");
-    return "failed";
-  },
-  async ({ gateway, tenant }) => {
-    const sleeping = tenantPool(gateway.app.context.pool, tenant.id).query({ text: "SELECT pg_sleep(30)" });
-    await expect(sleeping).rejects.toThrow("canceling statement due to user request");
-    return "cancelled";
-  },
-];
-
-function as({ key }: TestTenant, { url }: Process) {
-  return sendTo(url, { "X-API-Key": key });
-}
 
 /** Cancels sleeping statements again and again. */
 function keepCancelling(): () => void {

@@ -13,6 +13,7 @@ const CONSOLE_USER = "console";
 
 /** A PgBouncer of one's own, in transaction mode. */
 export interface TestPgBouncer {
+  readonly pid: number;
   /** An address of PostgreSQL, changed to lead through here. */
   readonly through: (url: string) => string;
   /** How many connections to PostgreSQL it has opened by now, for the databases whose name is given. */
@@ -93,6 +94,7 @@ ignore_startup_parameters = ${ignoredParameters}
   }
 
   return {
+    pid: child.pid ?? 0,
     through,
     async serverConnections(database) {
       const address = new URL(through(target));
