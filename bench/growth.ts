@@ -7,16 +7,18 @@ import type { TestPgBouncer } from "../test/support/pgbouncer.ts";
 import { checkAnswers } from "./compare/answers.ts";
 import { openData } from "./compare/data.ts";
 import type { BenchData, Draw } from "./compare/data.ts";
-import { median } from "./compare/figures.ts";
 import { clear } from "./compare/measure.ts";
 import { requestsOf } from "./compare/operations.ts";
 import type { BenchRequest } from "./compare/operations.ts";
 import { cpuBetween, cpuTimesOf, memoryOf, postmasterOf } from "./compare/processes.ts";
+import type { CpuTimes } from "./compare/processes.ts";
 import { startSender } from "./compare/sending.ts";
 import type { Sender } from "./compare/sending.ts";
 import { SERVERS, startServer } from "./compare/servers.ts";
 import type { RunningServer, ServerKind } from "./compare/servers.ts";
 import { makePages, PAGE_SIZE } from "./growth/pages.ts";
+import { describe } from "./growth/table.ts";
+import type { Round } from "./growth/table.ts";
 
 // What a request costs when there are more tenants, more rows, deeper pages, more connections, and several processes behind PgBouncer: CPU of
 // the gateway and of PostgreSQL, as a ratio to the usual case that is measured in turn with it.
@@ -29,7 +31,6 @@ const USUAL_CONNECTIONS = 16;
 const MANY_CONNECTIONS = 1_000;
 const PROCESSES = 4;
 const SERVER_CONNECTIONS = 20; // of PgBouncer, for four processes that keep twenty each
-const FLAT = 1.2; // the goal: at most so many times the usual case
 const LEAD_SECONDS = 0.4;
 const SETTLE_MS = 50;
 const WARM_REQUESTS = 2_000;
@@ -41,6 +42,8 @@ interface Case {
   readonly server: RunningServer;
   readonly requests: readonly BenchRequest[];
   readonly connections: number;
+  /** Processes that serve: each has to be warm. */
+  readonly processes: number;
   /** Processes between the gateway and PostgreSQL, which cost something as well. */
   readonly between: readonly number[];
 }
@@ -49,16 +52,6 @@ interface Case {
 interface Comparison {
   readonly name: string;
   readonly cases: readonly Case[];
-}
-
-/** CPU in milliseconds a request; p99 in milliseconds. */
-interface Round {
-  readonly comparison: string;
-  readonly name: string;
-  readonly start: number;
-  readonly cpu: number;
-  readonly perSecond: number;
-  readonly p99: number;
 }
 
 interface Bench {
@@ -177,7 +170,7 @@ async function comparisonsOf(
   const [usual] = draws;
   const deepest = draws.at(-1);
   if (!usual || !deepest) throw new Error("there is no data to ask for");
-  const at = { server, connections: USUAL_CONNECTIONS, between: [] };
+  const at = { server, connections: USUAL_CONNECTIONS, processes: 1, between: [] };
   const asked = (query: (typeof QUERIES)[number], draw: Draw): readonly BenchRequest[] =>
     requestsOf(query, server.kind.dialect, draw);
   const data = QUERIES.map((query) => ({
@@ -212,6 +205,7 @@ async function comparisonsOf(
             {
               ...at,
               server: several,
+              processes: PROCESSES,
               between: [bouncer.pid],
               name: `${PROCESSES} behind PgBouncer`,
               requests: asked(query, usual),
@@ -227,7 +221,10 @@ async function comparisonsOf(
 async function compare(bench: Bench, { name, cases }: Comparison, options: Options, start: number): Promise<Round[]> {
   say(`  ${name} …`);
   const rounds: Round[] = [];
-  for (const one of cases) await send(bench, one, options.seconds, WARM_REQUESTS);
+  for (const one of cases) {
+    const seconds = options.seconds * one.processes;
+    await send(bench, one, seconds, WARM_REQUESTS * one.processes);
+  }
   for (let round = 0; round < options.rounds; round += 1) {
     for (const one of [...cases, ...cases.toReversed()])
       rounds.push({ comparison: name, start, ...(await measure(bench, one, options.seconds)) });
@@ -238,47 +235,25 @@ async function compare(bench: Bench, { name, cases }: Comparison, options: Optio
 async function measure(bench: Bench, one: Case, seconds: number): Promise<Omit<Round, "comparison" | "start">> {
   await send(bench, one, LEAD_SECONDS, one.connections);
   await sleep(SETTLE_MS);
-  const roots = [one.server.pid, bench.postmaster, ...one.between];
-  const before = roots.map(cpuTimesOf);
+  const places = [[one.server.pid], [bench.postmaster], one.between];
+  const before = places.map(cpuOf);
   const began = performance.now();
   const { answered, p99 } = await send(bench, one, seconds, 0);
   const took = performance.now() - began;
   await sleep(SETTLE_MS);
-  const cpu = roots.reduce((sum, root, index) => sum + cpuBetween(before[index] ?? new Map(), cpuTimesOf(root)), 0);
-  return { name: one.name, cpu: cpu / answered, perSecond: (answered / took) * 1_000, p99 };
+  const [gateway = 0, postgres = 0, between = 0] = places
+    .map(cpuOf)
+    .map((after, index) => cpuBetween(before[index] ?? new Map(), after) / answered);
+  return { name: one.name, gateway, postgres, between, perSecond: (answered / took) * 1_000, p99 };
+}
+
+function cpuOf(roots: readonly number[]): CpuTimes {
+  return new Map(roots.flatMap((root) => [...cpuTimesOf(root)]));
 }
 
 /** @throws Error at an answer that is none: the figures of failures are worth nothing. */
 async function send({ sender }: Bench, { server, requests, connections }: Case, seconds: number, atLeast: number) {
   return sender.send({ url: server.url, requests: [...requests], connections, seconds, atLeast });
-}
-
-/** The findings as Markdown. Ratios are those of each process start by itself. */
-function describe(rounds: readonly Round[], { starts, seconds }: Options): string {
-  const lines = [
-    `CPU of the gateway, PostgreSQL and what is between, in milliseconds a request; ${seconds} s runs, medians of ${starts} process starts, in brackets the least and the most. Flat is at most ${FLAT} times the first line.`,
-    "",
-    "| what | case | CPU, ms | × the first | flat | a second | p99, ms |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
-  ];
-  for (const comparison of new Set(rounds.map((round) => round.comparison))) {
-    const ofIt = rounds.filter((round) => round.comparison === comparison);
-    const names = [...new Set(ofIt.map(({ name }) => name))];
-    for (const [index, name] of names.entries()) {
-      const own = ofIt.filter((round) => round.name === name);
-      const ratios = [...new Set(own.map(({ start }) => start))].map((start) => {
-        const cpuOf = (wanted: string | undefined): number =>
-          median(ofIt.filter((round) => round.start === start && round.name === wanted).map(({ cpu }) => cpu));
-        return cpuOf(name) / cpuOf(names[0]);
-      });
-      const ratio = `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
-      const value = (of: (round: Round) => number): number => median(own.map(of));
-      lines.push(
-        `| ${index === 0 ? comparison : ""} | ${name} | ${value(({ cpu }) => cpu).toFixed(3)} | ${index === 0 ? "" : ratio} | ${index === 0 ? "" : median(ratios) <= FLAT ? "yes" : "no"} | ${value(({ perSecond }) => perSecond).toFixed(0)} | ${value(({ p99 }) => p99).toFixed(1)} |`,
-      );
-    }
-  }
-  return lines.join("\n");
 }
 
 function say(line: string): void {
