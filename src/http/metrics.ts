@@ -78,6 +78,7 @@ export function openMetrics({
     resolved: (source, hasCredential) => resolutions.inc({ source, credential: hasCredential ? "yes" : "no" }),
     observe(app) {
       observe(registers, app);
+      observePlans(registers, app);
       observeLimits(registers, app);
       observeMeters(registers, app);
       if (namesTenants) observeTenants(registers, app);
@@ -93,6 +94,34 @@ export function openMetrics({
 async function sumOf(counts: readonly unknown[]): Promise<string> {
   const found = counts.filter((each) => typeof each === "object" && each !== null);
   return AggregatorRegistry.aggregate(found).metrics();
+}
+
+/** The fast path: what went by it, and what had to go the normal way. */
+function observePlans(registers: Registry[], { clients }: AppContext): void {
+  new Counter({
+    name: "atrium_calls_total",
+    help: "Calls of tenants' clients, by whether a plan ran them or Prisma.",
+    labelNames: ["by"],
+    registers,
+    collect() {
+      const { taken, passed } = clients.plans.counts();
+      this.reset();
+      this.inc({ by: "plan" }, taken);
+      this.inc({ by: "prisma" }, passed);
+    },
+  });
+  new Counter({
+    name: "atrium_plans_total",
+    help: "Kinds of calls for which a plan was made, and for which none can be made.",
+    labelNames: ["outcome"],
+    registers,
+    collect() {
+      const { compiled, refused } = clients.plans.counts();
+      this.reset();
+      this.inc({ outcome: "made" }, compiled);
+      this.inc({ outcome: "refused" }, refused);
+    },
+  });
 }
 
 function observe(registers: Registry[], app: AppContext): void {

@@ -1,8 +1,11 @@
 import { actorName, requireScope, SCOPES } from "../context/permissions.ts";
 import type { AuditEventRow, Prisma } from "../context/rows.ts";
 import type { TenantContext } from "../context/tenant-context.ts";
+import { Problems } from "./checks.ts";
 import { pageOf } from "./paging.ts";
 import type { Page, PageArgs } from "./paging.ts";
+
+const TEXT_LENGTH_MAX = 1_000; // of what events are looked for by; the longest that is written has fewer
 
 export { ACCESS_REFUSED } from "../context/refusals.ts";
 
@@ -70,6 +73,11 @@ export function refused(ctx: TenantContext, { action, target, details = {} }: Re
 export async function list(ctx: TenantContext, page: PageArgs, filter: AuditFilter): Promise<Page<AuditEventRow>> {
   requireScope(ctx, SCOPES.TENANT_ADMIN);
   const { action, actor, target, since } = filter;
+  new Problems()
+    .text("action", action, 0, TEXT_LENGTH_MAX)
+    .text("actor", actor, 0, TEXT_LENGTH_MAX)
+    .text("target", target, 0, TEXT_LENGTH_MAX)
+    .throwIfAny();
   const where = {
     ...(action != null && { action }),
     ...(actor != null && { actor }),
