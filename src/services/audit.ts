@@ -5,10 +5,9 @@ import { Problems } from "./checks.ts";
 import { pageOf } from "./paging.ts";
 import type { Page, PageArgs } from "./paging.ts";
 
-const TEXT_LENGTH_MAX = 1_000; // of what events are looked for by; the longest that is written has fewer
-
 export { ACCESS_REFUSED } from "../context/refusals.ts";
 
+const TEXT_LENGTH_MAX = 1_000; // of what events are looked for by; the longest that is written has fewer
 const ORDER = { field: "createdAt", direction: "desc" } as const;
 
 /** What was done, to what. `details` holds names and counts, never contents and never a secret. */
