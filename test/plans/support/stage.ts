@@ -148,17 +148,14 @@ async function fewScopes({ send }: TestTenant): Promise<string> {
 }
 
 async function idsOf(superuser: pg.Client, tenantId: string): Promise<Record<string, string[]>> {
-  const models = Object.entries(TENANT_OWNED_MODELS).filter(([, { hasId }]) => hasId);
-  const found = await Promise.all(
-    models.map(async ([model, { table }]) => {
-      const { rows } = await superuser.query<{ id: string }>(
-        `SELECT id FROM ${table} WHERE tenant_id = $1 ORDER BY id`,
-        [tenantId],
-      );
-      return [model, rows.map(({ id }) => id)] as const;
-    }),
-  );
-  const ids: Record<string, string[]> = { ...Object.fromEntries(found), Tenant: [tenantId] };
+  const ids: Record<string, string[]> = { Tenant: [tenantId] };
+  for (const [model, { table, hasId }] of Object.entries(TENANT_OWNED_MODELS)) {
+    if (!hasId) continue;
+    const { rows } = await superuser.query<{ id: string }>(`SELECT id FROM ${table} WHERE tenant_id = $1 ORDER BY id`, [
+      tenantId,
+    ]);
+    ids[model] = rows.map(({ id }) => id);
+  }
   const [favourite = ""] = ids["Session"]?.slice(-2) ?? [];
   return { ...ids, Session: [...Array.from({ length: FAVOURITE_SHARE }, () => favourite), ...(ids["Session"] ?? [])] };
 }
