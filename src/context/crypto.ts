@@ -1,7 +1,6 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   hash,
   hkdfSync,
   randomBytes,
@@ -108,9 +107,14 @@ export function sha256(text: string): string {
   return hash("sha256", text, "hex");
 }
 
+/** Compares two results of sha256 without telling by its duration where they differ. */
+export function equalHashes(left: string, right: string): boolean {
+  return left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right));
+}
+
 /** Compares without telling by its duration where two texts differ. */
 export function safeEqual(left: string, right: string): boolean {
-  return timingSafeEqual(Buffer.from(sha256(left)), Buffer.from(sha256(right)));
+  return equalHashes(sha256(left), sha256(right));
 }
 
 /** A random secret of 256 bits in base64. */
@@ -133,6 +137,6 @@ function randomText(length: number): string {
 }
 
 function checksum(text: string): string {
-  const digest = createHash("sha256").update(text).digest();
+  const digest = hash("sha256", text, "buffer");
   return Array.from(digest.subarray(0, CHECKSUM_LENGTH), (byte) => ALPHABET.charAt(byte % ALPHABET.length)).join("");
 }

@@ -66,7 +66,8 @@ const SWEEP_MS = 50; // while somebody waits, and only then
 const RESERVE = 8; // one turn in so many is kept for lanes that have none,
 const RESERVE_FROM = 4; // unless there are so few that one more matters to everybody
 const REMEMBERED_MS = 1_000; // to twice as long: somebody who asks once a second is still there in between
-const GREED = 1.5; // times the equal share; less is what chance brings
+const GREED = 1.5; // times the equal share,
+const CHANCE = 3; // and so many standard deviations more: of few turns, somebody always has twice as many as others
 
 /**
  * Hands out turns lane by lane, so that a lane with a thousand waiting delays another by one turn and not by a thousand.
@@ -101,7 +102,8 @@ export function openFairQueue(room: Room): FairQueue {
     forgetOld();
     const own = (lately.ofLane.get(lane.name) ?? 0) + (before.ofLane.get(lane.name) ?? 0);
     const sharers = Math.max(lanes.size, lately.ofLane.size, before.ofLane.size);
-    return own * sharers > GREED * (lately.all + before.all);
+    const share = (lately.all + before.all) / sharers;
+    return own > GREED * share + CHANCE * Math.sqrt(share);
   }
 
   function hasTurn(lane: Lane): boolean {

@@ -80,7 +80,8 @@ function gatheringSocket(): Socket {
     }
     return Reflect.apply(write, socket, parameters);
   }
-  return Object.defineProperty(socket, "write", { value: gather, writable: true, configurable: true });
+  // Not before: connecting puts Node's own function back.
+  return socket.once("connect", () => Object.defineProperty(socket, "write", { value: gather, writable: true }));
 }
 
 /** Names statements by their text, so that each connection prepares a text once; unnamed after the first 500 different ones. */

@@ -2,7 +2,7 @@ import { AppError } from "../errors.ts";
 import type { ErrorCode } from "../errors.ts";
 import { authenticate, tenantOf } from "./authenticate.ts";
 import type { AuthenticationParts, CredentialHeaders, Principal, Refused } from "./authenticate.ts";
-import type { TenantRecord } from "./cross-tenant.ts";
+import type { KeyRecord, TenantRecord } from "./cross-tenant.ts";
 import { actorName, ALL_SCOPES, ANONYMOUS_SCOPES, ROLE_SCOPES, storedScopes } from "./permissions.ts";
 import type { Actor } from "./permissions.ts";
 import { ACCESS_REFUSED } from "./refusals.ts";
@@ -74,12 +74,23 @@ function actorOf(principal: Principal): Actor {
     case "platform":
       return { kind: "platform", scopes: new Set(ALL_SCOPES) };
     case "apiKey":
-      return { kind: "apiKey", apiKeyId: principal.key.id, scopes: new Set(storedScopes(principal.key.scopes)) };
+      return actorWithKey(principal.key);
     case "person": {
       const { userId, role, signInId } = principal.person;
       return { kind: "person", userId, role, signInId, scopes: new Set(ROLE_SCOPES[role]) };
     }
   }
+}
+
+// By records that are kept for some seconds: what stands in them is read once, and not at every request.
+const actors = new WeakMap<KeyRecord, Actor>();
+
+function actorWithKey(key: KeyRecord): Actor {
+  const known = actors.get(key);
+  if (known) return known;
+  const made: Actor = { kind: "apiKey", apiKeyId: key.id, scopes: new Set(storedScopes(key.scopes)) };
+  actors.set(key, made);
+  return made;
 }
 
 interface Choice {

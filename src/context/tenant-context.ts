@@ -90,7 +90,7 @@ export function createTenantContext(
   const meter = parts.meters.of(who.tenant.id);
   // The default tenant is where requests go that name none: it does not contradict a token.
   const named = who.source === TENANT_SOURCES.DEFAULT ? undefined : who.tenant.id;
-  const door = { ...doorOf(parts, facts, named), named: () => enter(parts, facts, who.tenant.id) };
+  const door = new RequestDoor(parts, facts, named, who.tenant.id);
   return { ...facts, ...who, db: client.db, transact: client.transact, meter, ...common(parts), door };
 }
 
@@ -106,7 +106,7 @@ export function createPlatformContext(
   facts: RequestFacts,
   named?: string,
 ): TenantContext {
-  const without = { ...facts, actor, ...common(parts), door: doorOf(parts, facts, named) };
+  const without = { ...facts, actor, ...common(parts), door: new RequestDoor(parts, facts, named, named) };
   const tenantBound: (keyof TenantContext)[] = ["tenant", "source", "db", "transact", "meter"];
   const refusals = Object.fromEntries(tenantBound.map((name) => [name, { get: refuseWithoutTenant }]));
   // On the prototype: Apollo copies a context's own properties, without getters, and keeps its prototype.
@@ -148,19 +148,31 @@ function common({ crossTenant, isolation, accounts }: ContextParts) {
   return { loaders: newLoaders(), crossTenant, isolation, accounts, afterCommit: (work: () => void) => work() };
 }
 
-function doorOf(parts: ContextParts, facts: RequestFacts, named: string | undefined): Door {
-  return {
-    name: named,
-    async named() {
-      if (named === undefined) throw new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header");
-      return enter(parts, facts, named);
-    },
-    async of(tenantId) {
-      if (named !== undefined && named !== tenantId)
-        throw new AppError("TENANT_MISMATCH", "The token does not belong to the tenant that the request names");
-      return enter(parts, facts, tenantId);
-    },
-  };
+/** Every request has one, and hardly any goes through it. */
+class RequestDoor implements Door {
+  readonly name: string | undefined;
+  readonly #parts: ContextParts;
+  readonly #facts: RequestFacts;
+  readonly #own: string | undefined;
+
+  /** @param own the tenant that the request is in, or else names. */
+  constructor(parts: ContextParts, facts: RequestFacts, name: string | undefined, own: string | undefined) {
+    this.name = name;
+    this.#parts = parts;
+    this.#facts = facts;
+    this.#own = own;
+  }
+
+  async named(): Promise<TenantContext | null> {
+    if (this.#own === undefined) throw new AppError("TENANT_REQUIRED", "Name a tenant with the X-Tenant-ID header");
+    return enter(this.#parts, this.#facts, this.#own);
+  }
+
+  async of(tenantId: string): Promise<TenantContext | null> {
+    if (this.name !== undefined && this.name !== tenantId)
+      throw new AppError("TENANT_MISMATCH", "The token does not belong to the tenant that the request names");
+    return enter(this.#parts, this.#facts, tenantId);
+  }
 }
 
 const AT_THE_DOOR: Actor = { kind: "system", task: "sign-in", scopes: new Set() };

@@ -83,5 +83,10 @@ function factsOf(app: AppContext, request: FastifyRequest): RequestFacts {
 /** All values of a header, as sent: Node would join or drop the repeated ones. */
 function headerValues(request: FastifyRequest, name: string): string[] {
   const raw = request.raw.rawHeaders;
-  return raw.flatMap((text, index) => (index % 2 === 0 && text.toLowerCase() === name ? [raw[index + 1] ?? ""] : []));
+  const values: string[] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    const given = raw[index] ?? "";
+    if (given.length === name.length && given.toLowerCase() === name) values.push(raw[index + 1] ?? "");
+  }
+  return values;
 }

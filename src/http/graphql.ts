@@ -159,9 +159,11 @@ async function inTurn<Answer>(request: FastifyRequest, work: () => Promise<Answe
 async function inTime<Answer>(deadlineMs: number, answer: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_resolve, reject) => {
-    const message = "There was no answer in time; what was asked for may still happen";
-    const cause = new Error(`no answer in ${deadlineMs} ms`);
-    timer = setTimeout(() => reject(new AppError("UNAVAILABLE", message, { cause })), deadlineMs);
+    timer = setTimeout(() => {
+      const message = "There was no answer in time; what was asked for may still happen";
+      const cause = new Error(`no answer in ${deadlineMs} ms`);
+      reject(new AppError("UNAVAILABLE", message, { cause }));
+    }, deadlineMs);
   });
   try {
     return await Promise.race([answer, tooLate]);

@@ -17,8 +17,14 @@ type Query = Readonly<Record<string, unknown>>;
  * sign-in page what there is to choose from. No header decides anything here: a browser sends none when it follows a link.
  */
 export async function mountOutsideSignIn(server: FastifyInstance, app: AppContext): Promise<void> {
-  await server.register(cookie);
+  await server.register(async (routes) => {
+    // For these routes alone: others have no cookies, and would pay for reading them.
+    await routes.register(cookie);
+    mountRoutes(routes, app);
+  });
+}
 
+function mountRoutes(server: FastifyInstance, app: AppContext): void {
   server.get<{ Querystring: Query }>("/auth/providers", async (request, reply) => {
     const providers = await outsideSignIn.providers(contextAtDoor(app, request), text(request.query, "tenant") ?? "");
     return reply.header("Cache-Control", "no-store").send(providers);

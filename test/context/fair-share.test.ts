@@ -113,7 +113,7 @@ describe("turns", () => {
   describe("in a crowd", () => {
     test("are for a lane that has had much more than its share of late only while nobody else has one", () => {
       const queue = queueOf(4, { isCrowded: () => true });
-      for (let turn = 0; turn < 20; turn += 1) queue.enter("flood").leave();
+      for (let turn = 0; turn < 200; turn += 1) queue.enter("flood").leave();
       const other = queue.enter("other");
       const flood = [1, 2, 3].map(() => queue.enter("flood"));
       expect(queue.counts()).toMatchObject({ running: 1, waiting: 3 });
@@ -129,7 +129,7 @@ describe("turns", () => {
 
     test("come to a lane that has had much more than its share, however many of others there are, once it had less", () => {
       const queue = queueOf(4, { isCrowded: () => true });
-      for (let turn = 0; turn < 20; turn += 1) queue.enter("flood").leave();
+      for (let turn = 0; turn < 200; turn += 1) queue.enter("flood").leave();
       let other = queue.enter("other");
       const flood = queue.enter("flood");
       let turns = 0;
@@ -146,7 +146,7 @@ describe("turns", () => {
 
     test("are several for a lane that keeps to its share, and asks for two things at a time", () => {
       const queue = queueOf(4, { isCrowded: () => true });
-      for (let turn = 0; turn < 20; turn += 1) queue.enter("flood").leave();
+      for (let turn = 0; turn < 200; turn += 1) queue.enter("flood").leave();
       queue.enter("flood");
 
       expect([queue.enter("other"), queue.enter("other")].map(({ turn }) => turn)).toEqual([undefined, undefined]);
