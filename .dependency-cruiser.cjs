@@ -92,6 +92,13 @@ module.exports = {
       to: { path: "^src/context/generated/" },
     },
     {
+      name: "plans-have-one-door",
+      severity: "error",
+      comment: "What a plan is made of concerns nobody else; src/context/plans/plans.ts finds and runs them.",
+      from: { path: "^src/", pathNot: "^src/context/plans/" },
+      to: { path: "^src/context/plans/", pathNot: "^src/context/plans/plans\\.ts$" },
+    },
+    {
       name: "adapters-are-wired-once",
       severity: "error",
       comment: "One place chooses what stands behind a port.",

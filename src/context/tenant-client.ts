@@ -7,7 +7,6 @@ import type { TenantDb } from "./generated/tenancy/client-types.ts";
 import { TENANT_OWNED_MODELS } from "./generated/tenancy/models.ts";
 import { openPlans } from "./plans/plans.ts";
 import type { Plans } from "./plans/plans.ts";
-import { openRecorder } from "./plans/recording.ts";
 import { openPrisma, statementNames } from "./prisma.ts";
 import { poolFrom, tenantConnections } from "./tenant-pool.ts";
 import type { TenantConnections, TenantSetting } from "./tenant-pool.ts";
@@ -19,8 +18,6 @@ import type { PrismaCall } from "./tenant-transactions.ts";
 export type { TenantDb } from "./generated/tenancy/client-types.ts";
 
 const TENANT_CLIENTS_MAX = 500; // 0.3 MB each
-// The tenant in whose name statements are written for plans; nobody can have it, because version 0 is none.
-const NO_TENANT = "00000000-0000-0000-8000-0000000a7215";
 const OPERATIONS = Object.freeze([
   "findUnique", "findFirst", "findMany", "create", "createMany", "update", "updateMany", "upsert", "delete", "deleteMany", "count", "groupBy",
 ] as const); // prettier-ignore
@@ -61,7 +58,19 @@ export function openTenantClients(
 ): TenantClients {
   const { walls, statements } = options;
   const nameOf = options.preparedStatements ? statementNames() : () => "";
-  const plans = options.fastPath ? plansOfScopedClients(nameOf, walls?.scope) : NO_PLANS;
+  const plans = options.fastPath
+    ? openPlans(
+        (over, tenantId) =>
+          callsOf(
+            extend(
+              tenantId,
+              openPrisma(over, () => ""),
+              walls?.scope,
+            ),
+          ),
+        nameOf,
+      )
+    : NO_PLANS;
   const clients = new LRUCache<string, TenantClient>({ max: TENANT_CLIENTS_MAX });
 
   function make(tenantId: string): TenantClient {
@@ -91,22 +100,6 @@ const NO_PLANS: Plans = {
   counts: () => ({ taken: 0, passed: 0, compiled: 0, refused: 0 }),
   settled: async () => undefined,
 };
-
-/** Plans for what a scoped client of no tenant writes: what its extension does not bind gets no plan. */
-function plansOfScopedClients(
-  nameOf: ReturnType<typeof statementNames>,
-  scope: WallSwitches["scope"] | undefined,
-): Plans {
-  const recorder = openRecorder();
-  const writer = callsOf(
-    extend(
-      NO_TENANT,
-      openPrisma(recorder.pool, () => ""),
-      scope,
-    ),
-  );
-  return openPlans({ write: writer, recorder, tenantId: NO_TENANT }, nameOf);
-}
 
 /** Every call goes through Prisma. */
 function prismaClient(scoped: ScopedPrisma): TenantClient {

@@ -6,16 +6,17 @@ import { shapeOf } from "./call-shape.ts";
 import type { CallShape } from "./call-shape.ts";
 import { compile, statementOf } from "./compile.ts";
 import type { Call, Plan, Writing } from "./compile.ts";
+import { openRecorder } from "./recording.ts";
 import { loadParser } from "./tenancy-proof.ts";
 
 /** Sends one statement inside the tenant's transaction; rows come as lists of columns. */
-export type Send = (statement: pg.QueryArrayConfig) => Promise<Result>;
+type Send = (statement: pg.QueryArrayConfig) => Promise<Result>;
 
 /** Runs one call with its own values, for one tenant. */
-export type PlannedCall = (send: Send, tenantId: string) => Promise<unknown>;
+type PlannedCall = (send: Send, tenantId: string) => Promise<unknown>;
 
 /** How calls went since the process began. */
-export interface PlanCounts {
+interface PlanCounts {
   /** Calls that ran by a plan. */
   readonly taken: number;
   /** Calls that Prisma ran. */
@@ -35,6 +36,8 @@ export interface Plans {
   readonly settled: () => Promise<void>;
 }
 
+// The tenant in whose name statements are written; nobody can have it, because version 0 is none.
+const NO_TENANT = "00000000-0000-0000-8000-0000000a7215";
 const SHAPES_MAX = 2_000; // some 5 kB each
 const COMPILED_AT_SIGHT = 2; // writing and proving cost some twenty calls: a call that never comes again is not worth it
 const WAITING_MAX = 50; // somebody who makes up new kinds of calls does not keep the process busy with them
@@ -50,9 +53,15 @@ interface Sight {
 /**
  * Plans for the calls of all tenants' clients, made while Prisma still runs them.
  *
+ * @param writerOver makes the calls of a scoped client, of that tenant and over that pool: what its extension does not bind gets no plan.
  * @param nameOf names statements by their text, so that each connection prepares a text once; "" for no name.
  */
-export function openPlans(writing: Writing, nameOf: (statement: { readonly sql: string }) => string): Plans {
+export function openPlans(
+  writerOver: (pool: pg.Pool, tenantId: string) => Writing["write"],
+  nameOf: (statement: { readonly sql: string }) => string,
+): Plans {
+  const recorder = openRecorder();
+  const writing: Writing = { write: writerOver(recorder.pool, NO_TENANT), recorder, tenantId: NO_TENANT };
   const sights = new LRUCache<string, Sight>({ max: SHAPES_MAX });
   const counts = { taken: 0, passed: 0, compiled: 0, refused: 0 };
   let waiting = 0;

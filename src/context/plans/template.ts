@@ -5,7 +5,7 @@ import { encodingOf, quickTypes } from "./wire.ts";
 import type { Encode } from "./wire.ts";
 
 /** Where a parameter of a statement comes from. */
-export type Source =
+type Source =
   | { readonly from: "tenant" }
   | { readonly from: "row above" }
   | { readonly from: "call"; readonly place: number; readonly encode: Encode }
