@@ -23,6 +23,8 @@ export default {
   globalSetup: "<rootDir>/test/support/global-setup.ts",
   globalTeardown: "<rootDir>/test/support/global-teardown.ts",
   setupFilesAfterEnv: ["<rootDir>/test/support/silence.ts"],
+  // Modules of a test file stay in memory when it is over; a hundred files with Prisma and two WebAssembly modules each came to 4 GB.
+  workerIdleMemoryLimit: "1500MB",
   maxWorkers: "100%", // tests wait for PostgreSQL as much as they compute
   testTimeout: 60_000, // ten times what the slowest takes on two idle cores: a busy machine is no failure
 };
