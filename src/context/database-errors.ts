@@ -51,6 +51,18 @@ export function isUnreachable(error: unknown): boolean {
   return false;
 }
 
+/** Whether PostgreSQL ended a transaction in favour of another one that waited for it (40P01). */
+export function isDeadlock(error: unknown): boolean {
+  for (let current = error, depth = 0; isObject(current) && depth < 6; depth += 1) {
+    const code: unknown = Reflect.get(current, "code");
+    const original: unknown = Reflect.get(current, "originalCode");
+    if (code === "40P01" || original === "40P01" || code === "P2034") return true;
+    const meta: unknown = Reflect.get(current, "meta");
+    current = Reflect.get(current, "cause") ?? (isObject(meta) ? Reflect.get(meta, "driverAdapterError") : undefined);
+  }
+  return false;
+}
+
 /** Not instanceof: errors of the system come from another realm where modules run in a VM, as under Jest. */
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
-import { translateDatabaseError } from "./database-errors.ts";
+import { isDeadlock, translateDatabaseError } from "./database-errors.ts";
 import type { FairPool } from "./fair-pool.ts";
 import type { PrismaClient } from "./generated/client/client.ts";
 import type { TenantDb } from "./generated/tenancy/client-types.ts";
@@ -17,6 +17,7 @@ import type { PrismaCall } from "./tenant-transactions.ts";
 
 export type { TenantDb } from "./generated/tenancy/client-types.ts";
 
+const ATTEMPTS_MAX = 3; // of a transaction that another one stands in the way of
 const TENANT_CLIENTS_MAX = 500; // 0.3 MB each
 const OPERATIONS = Object.freeze([
   "findUnique", "findFirst", "findMany", "create", "createMany", "update", "updateMany", "upsert", "delete", "deleteMany", "count", "groupBy",
@@ -106,7 +107,7 @@ function prismaClient(scoped: ScopedPrisma): TenantClient {
   const transact = scoped.$transaction.bind(scoped);
   return {
     db: seal(callsOf(scoped)),
-    transact: (work) => transact((inner) => work(seal(callsOf(inner)))).catch(translateDatabaseError),
+    transact: (work) => again(() => transact((inner) => work(seal(callsOf(inner))))).catch(translateDatabaseError),
   };
 }
 
@@ -133,10 +134,24 @@ function plannedClient(
   return {
     db: seal(planned(connections, prisma)),
     transact: (work) =>
-      transactions
-        .run((connection, inner) => work(seal(planned({ query: (statement) => connection.query(statement) }, inner))))
-        .catch(translateDatabaseError),
+      again(() =>
+        transactions.run((connection, inner) =>
+          work(seal(planned({ query: (statement) => connection.query(statement) }, inner))),
+        ),
+      ).catch(translateDatabaseError),
   };
+}
+
+/** PostgreSQL ends one of two transactions that wait for each other; nothing of it happened, and the other one is through by now. */
+async function again<Result>(attempt: () => Promise<Result>): Promise<Result> {
+  for (let number = 1; number < ATTEMPTS_MAX; number += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isDeadlock(error)) throw error;
+    }
+  }
+  return attempt();
 }
 
 /** The extension that injects the tenant: wall one. What it gives can be got around by `$parent` and raw SQL, so only `seal` hands it out; the isolation suite attacks it bare. */

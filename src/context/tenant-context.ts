@@ -127,7 +127,8 @@ export function asActor(ctx: TenantContext, actor: Actor): TenantContext {
 }
 
 /**
- * Runs `work` with the same context inside one transaction: all of its writes happen, or none. No network call belongs inside.
+ * Runs `work` with the same context inside one transaction: all of its writes happen, or none. No network call belongs inside. It runs
+ * again when PostgreSQL ended it in favour of another transaction, so it changes nothing else.
  * Loaders start empty, because what was read before may not be what the transaction sees.
  */
 export async function inTransaction<Result>(
@@ -136,9 +137,11 @@ export async function inTransaction<Result>(
 ): Promise<Result> {
   const afterwards: (() => void)[] = [];
   const afterCommit = (later: () => void): void => void afterwards.push(later);
-  const result = await ctx.transact((db) =>
-    work({ ...ctx, db, transact: (inner) => inner(db), loaders: newLoaders(), afterCommit }),
-  );
+  const result = await ctx.transact((db) => {
+    // An attempt before this one, which was rolled back, leaves nothing to be done.
+    afterwards.length = 0;
+    return work({ ...ctx, db, transact: (inner) => inner(db), loaders: newLoaders(), afterCommit });
+  });
   // One transaction inside of another has not committed yet: what it leaves goes to the outer one.
   for (const later of afterwards) ctx.afterCommit(later);
   return result;
