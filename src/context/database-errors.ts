@@ -56,7 +56,8 @@ export function isDeadlock(error: unknown): boolean {
   for (let current = error, depth = 0; isObject(current) && depth < 6; depth += 1) {
     const code: unknown = Reflect.get(current, "code");
     // The last two are what Prisma and its adapter make of it.
-    if (code === "40P01" || code === "P2034" || Reflect.get(current, "kind") === "TransactionWriteConflict") return true;
+    if (code === "40P01" || code === "P2034" || Reflect.get(current, "kind") === "TransactionWriteConflict")
+      return true;
     const meta: unknown = Reflect.get(current, "meta");
     current = Reflect.get(current, "cause") ?? (isObject(meta) ? Reflect.get(meta, "driverAdapterError") : undefined);
   }

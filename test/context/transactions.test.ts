@@ -16,6 +16,7 @@ test("of two transactions that wait for each other both happen, and the one that
     db.session.create({ data: { name: "" } }),
   ]);
   const attempts: string[] = [];
+  let locked = 0;
   let meet: () => void = () => undefined;
   const both = new Promise<void>((resolve) => (meet = resolve));
 
@@ -25,7 +26,8 @@ test("of two transactions that wait for each other both happen, and the one that
     for (const id of ids) {
       const { name } = await tx.session.update({ where: { id }, data: { name: { set: by } } });
       expect(name).toBe(by);
-      if (attempts.length === 2) meet();
+      locked += 1;
+      if (locked === 2) meet();
       await both;
     }
   }
