@@ -34,7 +34,9 @@ async function aTenant(): Promise<Place> {
 
 const eventsOf = async ({ db }: TestTenant) => {
   await app.app.context.accounts.refusals.flush();
-  return (await db.auditEvent.findMany({ orderBy: { id: "asc" } })).filter(({ action }) => action.startsWith("account."));
+  return (await db.auditEvent.findMany({ orderBy: { id: "asc" } })).filter(({ action }) =>
+    action.startsWith("account."),
+  );
 };
 
 describe("login", () => {
